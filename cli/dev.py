@@ -1,0 +1,22 @@
+"""`strandline dev`: Dagster's own `dagster dev` on this deployment's instance."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.instance import use_dagster_home
+from resources.settings import Settings
+
+_WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
+
+
+def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
+    """Become `dagster dev`. Does not return."""
+    use_dagster_home(settings)
+    settings.landing_folder.mkdir(parents=True, exist_ok=True)
+    # The UI's processes start elsewhere: they must mean the same home as this one.
+    os.environ["STRANDLINE_HOME"] = str(settings.home)
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), *options])

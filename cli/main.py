@@ -1,0 +1,148 @@
+"""The `strandline` command. Each command imports what it needs when it runs, so that short ones are quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from resources.platform import Platform
+
+USAGE_ERROR = 2
+
+
+class _Commands(click.Group):
+    """Shows errors that a user can cause as their message alone."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from pipeline_assets.registry import UnknownSource
+        from resources.landing.folder import BadKey
+        from resources.lake.sql import QueryError
+        from resources.ledger.batches import NotClaimed
+        from resources.settings import SettingsError
+
+        try:
+            return super().invoke(context)
+        except (UnknownSource, BadKey, NotClaimed, QueryError, SettingsError) as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(USAGE_ERROR)
+
+
+def _platform() -> Platform:
+    from resources.platform import Platform
+
+    return Platform.from_environment()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="strandline")
+def main() -> None:
+    """Files land, become checked rows, and are there for SQL. State is under STRANDLINE_HOME (default ./.strandline)."""
+
+
+@main.command()
+@click.argument("source")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE...")
+@click.option("--key", help="Key below the source's folder, for a single FILE.")
+def land(source: str, paths: tuple[Path, ...], key: str | None) -> None:
+    """Put files into the landing store, where SOURCE looks for them.
+
+    A relative FILE keeps its folders, a folder keeps its name and what is below it; an absolute FILE keeps its name.
+    """
+    from cli.land import land_files
+    from pipeline_assets.registry import get_source
+
+    landed = land_files(_platform().landing, get_source(source), paths, key)
+    for item in landed:
+        click.echo(f"{item.key}{'' if item.changed else '  (these bytes are there already)'}")
+    changed = sum(item.changed for item in landed)
+    click.echo(f"{changed} landed, {len(landed) - changed} unchanged", err=True)
+
+
+@main.command()
+@click.option("--source", "source_name", help="Only this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def drain(source_name: str | None, as_json: bool) -> None:
+    """Find what landed and process it here, until nothing is left to do.
+
+    Exit code: 0 all files of this drain are committed, 3 some were quarantined or wait for a person (held, or still
+    being written), 1 an error of the platform.
+    """
+    from cli.drain import drain_sources
+    from pipeline_assets.registry import SOURCES, get_source
+
+    sources = (get_source(source_name),) if source_name else SOURCES
+    sys.exit(drain_sources(_platform(), sources, as_json=as_json))
+
+
+@main.command()
+@click.option("--source", help="Only this source.")
+@click.option("--state", help="Only files in this state.")
+@click.option("--key", "key_contains", help="Only keys that contain this text.")
+@click.option("--batch", "batch_id", help="Only files of this batch.")
+@click.option("--limit", default=100, show_default=True, help="The newest so many; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def files(
+    source: str | None, state: str | None, key_contains: str | None, batch_id: str | None, limit: int, as_json: bool
+) -> None:
+    """List files and what became of them."""
+    from cli.show import show_files
+
+    show_files(
+        _platform().ledger,
+        as_json=as_json,
+        source=source,
+        state=state,
+        key_contains=key_contains,
+        batch_id=batch_id,
+        limit=limit or None,
+    )
+
+
+@main.command()
+@click.argument("key_or_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(key_or_id: str, as_json: bool) -> None:
+    """Tell what became of a file, why, and what to do. KEY_OR_ID: its key, the end of its key, or its file id."""
+    from cli.show import show_story
+
+    sys.exit(show_story(_platform(), key_or_id, as_json=as_json))
+
+
+@main.command()
+@click.argument("query")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "csv", "parquet"]), default="table", show_default=True
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+def sql(query: str, form: str, output: Path | None) -> None:
+    """Query the tables: `select * from ecg.recordings`, `operations.files`, `operations.quarantine`, ..."""
+    from cli.query import print_query
+
+    print_query(_platform(), query, form, output)
+
+
+@main.command()
+@click.argument("batch_id")
+def release(batch_id: str) -> None:
+    """Let a held batch go on, past its threshold of refused files."""
+    from resources.ledger.batches import release as release_batch
+
+    batch = release_batch(_platform().ledger, batch_id)
+    click.echo(f"batch {batch.batch_id} waits for its next run ({batch.files} files)")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def dev(options: tuple[str, ...]) -> None:
+    """Start the Dagster UI with the sensors on. OPTIONS go to `dagster dev`, such as `-p 3001`."""
+    from cli.dev import run_dagster_dev
+
+    run_dagster_dev(_platform().settings, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""`strandline files` and `strandline explain`: what the ledger knows, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from sqlalchemy import Row
+
+from cli.query import json_value
+from resources.ledger import FileState, Ledger
+from resources.ledger.queries import FileStory, count_by_state, find_files, list_files, tell, unsettled_looks
+from resources.platform import Platform
+
+NOT_FOUND = 2
+
+_WHAT_NOW = {
+    FileState.PENDING: "It waits for a run. If no sensor is on (strandline dev), start one with: strandline drain",
+    FileState.RUNNING: "A run works on it. If that run was killed, its claim ends by itself and the file is tried again.",
+    FileState.HELD: "A person moves it on: mend the cause and materialize the partition in the UI, or let it pass with: "
+    "strandline release {batch}",
+    FileState.COMMITTED: "Its rows are in the tables below.",
+    FileState.QUARANTINED: "It was refused and nothing of it is in the tables. Send it again mended, under the same key; "
+    "or, if the reader was at fault, mend that and materialize partition {batch} again.",
+    FileState.SUPERSEDED: "A newer version of its key took its place.",
+    FileState.DELETED: "It was gone from the landing store before it was read. Land it again.",
+    FileState.DUPLICATE: "The same bytes are already there under another key.",
+    FileState.WAITING: "It waits for other files that belong to it.",
+}
+
+
+def _record(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)
+
+
+def show_files(ledger: Ledger, *, as_json: bool, limit: int | None, **filters: str | None) -> None:
+    rows = list_files(ledger, limit=limit, **filters)  # type: ignore[arg-type]
+    writing = [] if any(filters[name] for name in ("state", "batch_id", "key_contains")) else _still_written(ledger, filters)
+    if as_json:
+        click.echo(json.dumps([_record(row) for row in rows] + writing, default=json_value, ensure_ascii=False))
+        return
+    for row in rows:
+        error = f"  {row.error_class}: {_short(row.error)}" if row.error_class else ""
+        click.echo(f"{row.file_id}  {row.state:<11}  {row.size_bytes:>11,}  {_time(row.landed_at)}  {row.key}{error}")
+    for look in writing:
+        click.echo(f"{'':24}  {'waiting':<11}  {look['size_bytes']:>11,}  {'':19}  {look['key']}  still being written?")
+    counts = count_by_state(ledger, filters.get("source"))
+    total = sum(counts.values())
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
+    click.echo(f"{len(rows):,} shown of {total:,} files{': ' + states if states else ''}", err=True)
+
+
+def _still_written(ledger: Ledger, filters: dict[str, str | None]) -> list[dict[str, Any]]:
+    return [
+        {"file_id": None, "source": look.source, "key": look.key, "size_bytes": look.size_bytes, "state": "waiting"}
+        for look in unsettled_looks(ledger, filters.get("source"))
+    ]
+
+
+def _short(text: str, most: int = 100) -> str:
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def show_story(platform: Platform, key_or_id: str, *, as_json: bool) -> int:
+    """Print what became of each file that is meant. Returns the exit code."""
+    found = [tell(platform.ledger, file_id) for file_id in find_files(platform.ledger, key_or_id)]
+    if as_json:
+        click.echo(json.dumps([_story_record(story) for story in found], default=json_value, ensure_ascii=False))
+        return 0 if found else NOT_FOUND
+    if not found:
+        click.echo(_unknown(platform, key_or_id), err=True)
+        return NOT_FOUND
+    for story in found:
+        click.echo("\n".join(_tell(story)) + "\n")
+    return 0
+
+
+def _story_record(story: FileStory) -> dict[str, Any]:
+    return {
+        **_record(story.file),
+        "rows": story.rows,
+        "refusals": [_record(row) for row in story.refusals],
+        "history": [_record(row) for row in story.history],
+        "batch": _record(story.batch) if story.batch else None,
+    }
+
+
+def _tell(story: FileStory) -> list[str]:
+    file = story.file
+    lines = [
+        f"{file.key}",
+        f"  file {file.file_id}, source {file.source}, {file.size_bytes:,} bytes, version {file.version[:16]}"
+        + (f", generation {file.generation}" if file.generation else ""),
+        f"  landed {_time(file.landed_at)} UTC, seen {_time(file.seen_at)} UTC",
+        f"  {file.state.upper()} since {_time(file.updated_at)} UTC"
+        + (f", batch {file.batch_id}" if file.batch_id else "")
+        + (f", run {file.run_id}" if file.run_id else ""),
+    ]
+    if file.error:
+        lines.append(f"  why: {file.error_class + ': ' if file.error_class else ''}{file.error}")
+    if story.refusals and file.state == FileState.QUARANTINED and story.refusals[-1].location:
+        lines.append(f"  where: {story.refusals[-1].location}")
+    batch_error = story.batch.error if story.batch is not None else None
+    if batch_error and batch_error != file.error:
+        lines.append(f"  its batch: {batch_error}")
+    lines.append("  " + _WHAT_NOW[FileState(file.state)].format(batch=file.batch_id))
+    lines += [f"  {count:>10,} rows in {file.source}.{table}" for table, count in sorted(story.rows.items())]
+    lines.append("  history:")
+    lines += [f"    {_time(move.at)}  {move.from_state or '-':>11} -> {move.to_state:<11}  {move.reason}" for move in story.history]
+    return lines
+
+
+def _unknown(platform: Platform, key_or_id: str) -> str:
+    waiting = [look for look in unsettled_looks(platform.ledger) if look.key.endswith(key_or_id)]
+    if waiting:
+        age = (datetime.now(UTC) - waiting[0].looked_at).total_seconds()
+        return (
+            f"{waiting[0].key} was seen {age:.0f} s ago and may still be being written; the next look takes it once its "
+            "size and time stay the same."
+        )
+    if platform.landing.look(key_or_id):
+        return (
+            f"{key_or_id} is in the landing store but was not looked at yet. The sensor does that (strandline dev), or "
+            "now: strandline drain"
+        )
+    return (
+        f"No file {key_or_id!r} is known, and the landing store ({platform.landing.root}) has no such key. Keys begin "
+        "with the source's name, such as ecg/...; list what is known with: strandline files --key TEXT"
+    )

@@ -1,0 +1,1 @@
+"""The assets: what a source is, what a run does with a batch, and one room per source."""

@@ -1,0 +1,391 @@
+"""What a run does with a batch: claim it, read its files in parallel, decide, commit, account.
+
+No Dagster here: `source_defs` wraps this into assets, and tests call it directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pebble import ProcessExpired, ProcessFuture
+from pydantic import BaseModel
+
+from pipeline_assets.columns import arrow_schema
+from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.reading import SliceResult, SliceTask, draw, read_slice
+from pipeline_assets.source import FileSource
+from pipeline_assets.worker_pool import ReaderPool
+from resources.lake.lake import Committed, TableName
+from resources.ledger import FileState
+from resources.ledger.arrivals import forget_looks
+from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back
+from resources.ledger.leases import Lease
+from resources.ledger.publishing import (
+    Outcome,
+    Refusal,
+    end_commit_turn,
+    files_with_rows,
+    publish,
+    published_snapshots,
+    rivals,
+    take_commit_turn,
+)
+from resources.platform import Platform
+
+_SLICE_FILES = 64
+_SLICE_BYTES = 16 * 1024 * 1024
+_PICTURE_SECONDS = 30.0
+_LONGEST_ERROR = 2000
+
+_log = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """Hears how a batch gets on."""
+
+    def progress(self, batch: Batch, done: int, total: int, refused: int) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+class BatchHeld(Exception):
+    """The batch was stopped before anything of it was visible. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    file_id: str
+    key: str
+    refusal: Refusal
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What a run did."""
+
+    batch: Batch
+    files: int
+    committed: int
+    size_bytes: int
+    gone: int
+    refused: tuple[RefusedFile, ...]
+    rows: dict[str, int]
+    tables: dict[str, Committed]
+    seconds: float
+    picture: bytes | None = None
+    picture_key: str | None = None
+
+
+@dataclass
+class _Work:
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    data_files: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, result: SliceResult) -> None:
+        for outcome in result.outcomes:
+            self.outcomes[outcome.file_id] = outcome
+        for table, paths in result.data_files.items():
+            self.data_files.setdefault(table, []).extend(paths)
+
+    @property
+    def refused(self) -> int:
+        return sum(outcome.state == FileState.QUARANTINED for outcome in self.outcomes.values())
+
+
+def preload_for(source: FileSource) -> list[str]:
+    """Modules that reader processes of a source import before their first slice."""
+    functions = [reader.read for reader in source.readers] + [source.derive, source.picture]
+    own = {function.__module__ for function in functions if function is not None}
+    return ["pipeline_assets.reading", "pandera.pandas", *sorted(own - {"__main__"})]
+
+
+def run_batch(
+    platform: Platform,
+    source: FileSource,
+    config: BaseModel,
+    batch_id: str,
+    run_id: str,
+    reporter: Reporter,
+    *,
+    hold_when_stopped: bool = True,
+) -> BatchReport:
+    """Do a batch from claim to account. Doing it again equals doing it once.
+
+    hold_when_stopped: a run that a person cancels leaves its files `held` (else they wait for the next run).
+    Raises NotClaimed, BatchHeld, and whatever the machinery raises; the claim is given back then.
+    """
+    settings = platform.settings
+    claimed = claim(platform.ledger, batch_id, run_id, settings.lease_seconds)
+    try:
+        with Heartbeat(platform.ledger, settings.lease_seconds) as heartbeat:
+            heartbeat.keep(claimed.lease)
+            return _run_claimed(platform, source, config, claimed, reporter, heartbeat)
+    except BatchHeld as held:
+        _give_back(platform, claimed, str(held), hold=True)
+        raise
+    except Exception as error:
+        _give_back(platform, claimed, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+        raise
+    except BaseException:
+        _give_back(
+            platform, claimed, f"run {run_id} was stopped by a person", hold=hold_when_stopped, backoff=False
+        )
+        raise
+
+
+def _give_back(platform: Platform, claimed: Claim, error: str, *, hold: bool = False, backoff: bool = True) -> None:
+    """End the claim of a run that fails, without hiding why it fails."""
+    attempts = platform.settings.max_attempts
+    try:
+        give_back(platform.ledger, claimed, error, max_attempts=attempts, hold=hold, backoff=backoff)
+    except Exception as second:
+        # The lease expires by itself, and the next look for arrivals takes the batch back.
+        _log.warning("batch %s could not be given back: %s", claimed.batch.batch_id, second)
+
+
+def _run_claimed(
+    platform: Platform,
+    source: FileSource,
+    config: BaseModel,
+    claimed: Claim,
+    reporter: Reporter,
+    heartbeat: Heartbeat,
+) -> BatchReport:
+    started = time.monotonic()
+    folders = {
+        table.name: platform.lake.ensure(TableName(source.name, table.name), arrow_schema(table.schema))
+        for table in source.tables
+    }
+    picture, picture_key = None, None
+    if claimed.files:
+        settings = platform.settings
+        with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source)) as pool:
+            work = _read_all(platform, source, config, claimed, folders, pool, reporter)
+            _hold_if_too_many_refused(source, claimed, work)
+            drawn = _begin_picture(platform, source, config, claimed, work, pool)
+            tables = _commit(platform, source, claimed, work, heartbeat, reporter)
+            picture, picture_key = _end_picture(drawn, reporter)
+    else:
+        reporter.say(f"batch {claimed.batch.batch_id} owns no files: all were superseded or are gone")
+        work = _Work()
+        tables = _commit(platform, source, claimed, work, heartbeat, reporter)
+    return _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+
+
+def _slices(files: Sequence[ClaimedFile], workers: int) -> Iterator[tuple[ClaimedFile, ...]]:
+    """Parts of a batch: small enough that every worker gets some, large enough to write data files worth reading."""
+    most_files = max(1, min(_SLICE_FILES, -(-len(files) // workers)))
+    part: list[ClaimedFile] = []
+    size = 0
+    for file in files:
+        if part and (len(part) == most_files or size + file.size_bytes > _SLICE_BYTES):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(file)
+        size += file.size_bytes
+    if part:
+        yield tuple(part)
+
+
+def _read_all(
+    platform: Platform,
+    source: FileSource,
+    config: BaseModel,
+    claimed: Claim,
+    folders: dict[str, str],
+    pool: ReaderPool,
+    reporter: Reporter,
+) -> _Work:
+    limit = platform.settings.file_timeout_seconds
+    work = _Work()
+
+    def submit(files: tuple[ClaimedFile, ...]) -> ProcessFuture:
+        fetcher = platform.landing.fetcher()
+        task = SliceTask(source, config, fetcher, claimed.batch.batch_id, files, folders)
+        return pool.submit(read_slice, task, timeout=limit * len(files))
+
+    pending = [(files, submit(files)) for files in _slices(claimed.files, platform.settings.workers)]
+    while pending:
+        again: list[tuple[ClaimedFile, ...]] = []
+        for files, future in pending:
+            try:
+                work.add(future.result())
+            except (TimeoutError, ProcessExpired, MemoryError) as error:
+                if len(files) > 1:
+                    # One of them is to blame; alone, each shows whether it is the one.
+                    again += [(file,) for file in files]
+                else:
+                    work.outcomes[files[0].file_id] = Outcome(
+                        files[0].file_id, FileState.QUARANTINED, refusal=_blame(error, platform)
+                    )
+            reporter.progress(claimed.batch, len(work.outcomes), len(claimed.files), work.refused)
+        pending = [(files, submit(files)) for files in again]
+    return work
+
+
+def _blame(error: BaseException, platform: Platform) -> Refusal:
+    settings = platform.settings
+    if isinstance(error, TimeoutError):
+        return Refusal(
+            "reader_timeout",
+            f"reading took longer than {settings.file_timeout_seconds:g} s. If such files are right, raise "
+            "STRANDLINE_FILE_TIMEOUT_SECONDS and replay the file.",
+        )
+    if isinstance(error, MemoryError):
+        return Refusal(
+            "out_of_memory",
+            f"reading needed more than {settings.file_memory_mb} MiB. If such files are right, raise "
+            "STRANDLINE_FILE_MEMORY_MB and replay the file.",
+        )
+    return Refusal(
+        "reader_crashed", f"the process that read the file died ({error}). The file is broken, or its reader is."
+    )
+
+
+def _hold_if_too_many_refused(source: FileSource, claimed: Claim, work: _Work) -> None:
+    total, refused = len(work.outcomes), work.refused
+    if claimed.batch.released or total < source.hold_from_files or refused <= source.hold_above * total:
+        return
+    classes = Counter(o.refusal.error_class for o in work.outcomes.values() if o.refusal).most_common(5)
+    raise BatchHeld(
+        f"{refused} of {total} files were refused ({', '.join(f'{name} {count}' for name, count in classes)}), more than "
+        f"{source.hold_above:.0%}. Nothing of the batch is visible. Mend the cause and materialize the batch again, or "
+        f"let it pass: strandline release {claimed.batch.batch_id}"
+    )
+
+
+def _commit(
+    platform: Platform,
+    source: FileSource,
+    claimed: Claim,
+    work: _Work,
+    heartbeat: Heartbeat,
+    reporter: Reporter,
+) -> dict[str, Committed]:
+    """Write every table and publish them together. The caller's claim ends with it."""
+    ledger = platform.ledger
+    _forget_changed(platform, claimed, work)
+    with _commit_turn(platform, source, claimed, heartbeat, reporter) as turn:
+        good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
+        others = rivals(ledger, good)
+        for file_id in others.outdated:
+            work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
+        mine = files_with_rows(ledger, [file.file_id for file in claimed.files])
+        remove = others.to_remove | mine
+        base = published_snapshots(ledger, source.name)
+        labels = {"strandline.batch": claimed.batch.batch_id, "strandline.run": claimed.run_id}
+        tables: dict[str, Committed] = {}
+        for table in source.tables:
+            name = TableName(source.name, table.name)
+            before = base.get(table.name)
+            committed = platform.lake.commit(
+                name, base=before, add=work.data_files.get(table.name, []), remove_file_ids=remove, labels=labels
+            )
+            if others.outdated:
+                committed = platform.lake.commit(
+                    name, base=committed.snapshot_id, add=[], remove_file_ids=others.outdated, labels=labels
+                )
+            tables[table.name] = committed
+        heartbeat.stop()
+        publish(
+            ledger,
+            claimed,
+            turn,
+            {name: committed.snapshot_id for name, committed in tables.items()},
+            list(work.outcomes.values()),
+            superseded=sorted(others.older - others.outdated),
+            rows_removed=sorted(remove),
+        )
+    return tables
+
+
+def _forget_changed(platform: Platform, claimed: Claim, work: _Work) -> None:
+    """Let discovery look anew at keys whose bytes were not the ones the ledger knew."""
+    changed = {o.file_id for o in work.outcomes.values() if o.state in {FileState.SUPERSEDED, FileState.DELETED}}
+    if changed:
+        keys = [file.key for file in claimed.files if file.file_id in changed]
+        forget_looks(platform.ledger, platform.landing.name, keys)
+
+
+@contextmanager
+def _commit_turn(
+    platform: Platform, source: FileSource, claimed: Claim, heartbeat: Heartbeat, reporter: Reporter
+) -> Iterator[Lease]:
+    waited = False
+    while True:
+        turn = take_commit_turn(platform.ledger, source.name, claimed.run_id, platform.settings.lease_seconds)
+        if turn is not None:
+            break
+        if not waited:
+            reporter.say(f"waiting: another run commits to the tables of {source.name}")
+            waited = True
+        time.sleep(0.1)
+    heartbeat.keep(turn)
+    try:
+        yield turn
+    except BaseException:
+        heartbeat.release(turn)
+        end_commit_turn(platform.ledger, turn)
+        raise
+
+
+def _begin_picture(
+    platform: Platform, source: FileSource, config: BaseModel, claimed: Claim, work: _Work, pool: ReaderPool
+) -> tuple[ClaimedFile, ProcessFuture] | None:
+    if source.picture is None:
+        return None
+    for file in claimed.files:
+        if work.outcomes[file.file_id].state == FileState.COMMITTED:
+            future = pool.submit(draw, source, config, platform.landing.fetcher(), file, timeout=_PICTURE_SECONDS)
+            return file, future
+    return None
+
+
+def _end_picture(
+    drawn: tuple[ClaimedFile, ProcessFuture] | None, reporter: Reporter
+) -> tuple[bytes | None, str | None]:
+    """The picture is a courtesy: a batch that is committed does not fail for it."""
+    if drawn is None:
+        return None, None
+    file, future = drawn
+    try:
+        return future.result(), file.key
+    except Exception as error:
+        reporter.say(f"no picture of {file.key}: {type(error).__name__}: {error}")
+        return None, None
+
+
+def _report(
+    claimed: Claim,
+    work: _Work,
+    tables: dict[str, Committed],
+    seconds: float,
+    picture: bytes | None,
+    picture_key: str | None,
+) -> BatchReport:
+    by_id = {file.file_id: file for file in claimed.files}
+    outcomes = list(work.outcomes.values())
+    rows: Counter[str] = Counter({name: 0 for name in tables})
+    for outcome in outcomes:
+        if outcome.state == FileState.COMMITTED:
+            rows.update(outcome.rows)
+    refused = [RefusedFile(o.file_id, by_id[o.file_id].key, o.refusal) for o in outcomes if o.refusal]
+    return BatchReport(
+        batch=claimed.batch,
+        files=len(claimed.files),
+        committed=sum(o.state == FileState.COMMITTED for o in outcomes),
+        size_bytes=sum(file.size_bytes for file in claimed.files),
+        gone=sum(o.state in {FileState.DELETED, FileState.SUPERSEDED} for o in outcomes),
+        refused=tuple(sorted(refused, key=lambda item: item.key)),
+        rows=dict(rows),
+        tables=tables,
+        seconds=seconds,
+        picture=picture,
+        picture_key=picture_key,
+    )

@@ -1,0 +1,24 @@
+"""The ECG source: read this and you know it."""
+
+from __future__ import annotations
+
+from pipeline_assets.ecg import derive, picture, read, schema
+from pipeline_assets.ecg.config import EcgConfig
+from pipeline_assets.source import FileSource, Reader, Table
+
+ECG = FileSource(
+    name="ecg",
+    description="Electrocardiograms from devices: one recording a file, in counts of the converter.",
+    owners=("team:cardiology",),
+    readers=(
+        Reader("matlab5", "MATLAB 5 file (.mat)", recognises=read.recognise_matlab5, read=read.read_matlab5),
+    ),
+    tables=(
+        Table("samples", schema.Samples),
+        Table("recordings", schema.Recordings, derived_from=("samples",)),
+        Table("beats", schema.Beats, derived_from=("samples",)),
+    ),
+    derive=derive.checked_tables,
+    config=EcgConfig,
+    picture=picture.recording_png,
+)

@@ -1,0 +1,74 @@
+"""What a source's pure code works with: the file in hand, and the word for refusing it.
+
+Nothing here knows Dagster, the ledger or where files come from, so that `read.py` and `derive.py` can be run
+and tested with a file and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = "pd.DataFrame | Mapping[str, Any]"
+"""Rows of one table: a DataFrame, or columns by name, each an array, a list or one value that holds for every row."""
+
+
+class Refused(Exception):
+    """Raised by reading or deriving code to refuse a file. Bad data is data: it goes to quarantine and is not retried.
+
+    error_class: a stable snake_case word that people filter by, such as ``flat_line``.
+    message: what was found, what was expected, what to do.
+    location: the place in the file ("samples 1000-2200", "row 17, column price"), empty when it is the whole file.
+    record: which record of the file was refused, empty when it is the whole file.
+    """
+
+    def __init__(self, error_class: str, message: str, *, location: str = "", record: str = "") -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.message = message
+        self.location = location
+        self.record = record
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_refused, (self.error_class, self.message, self.location, self.record)
+
+
+def _rebuild_refused(error_class: str, message: str, location: str, record: str) -> Refused:
+    return Refused(error_class, message, location=location, record=record)
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One version of one key of the landing store, its bytes at hand and proven to be that version.
+
+    Exactly one of `data` (the bytes) and `path` (a local file) is given.
+    """
+
+    key: str
+    data: bytes | None = field(default=None, repr=False)
+    path: Path | None = None
+
+    @classmethod
+    def at(cls, path: Path, key: str | None = None) -> LandedFile:
+        """A file on this machine, for notebooks and tests; its key is its name unless given."""
+        return cls(key=key or path.name, path=path)
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return PurePosixPath(self.key).name
+
+    def read_bytes(self) -> bytes:
+        if self.data is not None:
+            return self.data
+        assert self.path is not None
+        return self.path.read_bytes()
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.read_bytes()) if self.path is None else self.path.open("rb")

@@ -1,0 +1,246 @@
+"""The Dagster objects that follow from a FileSource: its assets, checks, partitions and job."""
+
+# No postponed annotations here: Dagster reads those of the functions below.
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dagster as dg
+from pydantic import BaseModel
+
+from pipeline_assets import checks, metadata
+from pipeline_assets.batch_run import BatchHeld, Reporter, preload_for, run_batch
+from pipeline_assets.source import FileSource, Table
+from pipeline_assets.worker_pool import start_fork_server
+from resources.lake.lake import TableName
+from resources.ledger.batches import Batch, BatchBusy, BatchState, NotClaimed, get_batch
+from resources.ledger.queries import list_files
+from resources.platform import Platform
+
+BATCH_TAG = "strandline/batch"
+ATTEMPT_TAG = "strandline/attempt"
+SOURCE_TAG = "strandline/source"
+STARTED_BY_TAG = "strandline/started_by"
+DRAIN = "drain"
+
+_PROGRESS_EVERY_SECONDS = 5.0
+_MOST_FILES_SHOWN = 20
+
+
+class ReporterFactory(Protocol):
+    """Makes the reporter of a run; the resource `reporter`."""
+
+    def __call__(self, log: logging.Logger) -> Reporter: ...
+
+
+class LogReporter:
+    """Writes a batch's progress into the run's log, every few seconds and at its end."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._next = time.monotonic() + _PROGRESS_EVERY_SECONDS
+
+    def progress(self, batch: Batch, done: int, total: int, refused: int) -> None:
+        if done == total or time.monotonic() >= self._next:
+            self._next = time.monotonic() + _PROGRESS_EVERY_SECONDS
+            self._log.info(f"batch {batch.batch_id}: {done} of {total} files read, {refused} refused")
+
+    def say(self, message: str) -> None:
+        self._log.info(message)
+
+
+@dataclass(frozen=True)
+class SourceDefs:
+    """What Dagster knows of one source."""
+
+    source: FileSource
+    partitions: dg.DynamicPartitionsDefinition
+    assets: tuple[dg.AssetsDefinition, ...]
+    checks: tuple[dg.AssetChecksDefinition, ...]
+    job: Any
+
+
+def partitions_name(source: FileSource) -> str:
+    return f"{source.name}_batches"
+
+
+def job_name(source: FileSource) -> str:
+    return f"{source.name}_ingest"
+
+
+def raw_key(source: FileSource) -> dg.AssetKey:
+    return dg.AssetKey([source.name, "raw_files"])
+
+
+def table_keys(source: FileSource) -> dict[str, dg.AssetKey]:
+    return {table.name: dg.AssetKey([source.name, table.name]) for table in source.tables}
+
+
+def run_tags(batch: Batch) -> dict[str, str]:
+    """Tags of the run that is to be the batch's next attempt."""
+    return {SOURCE_TAG: batch.source, BATCH_TAG: batch.batch_id, ATTEMPT_TAG: str(batch.attempt + 1)}
+
+
+def build_source_defs(source: FileSource, config: BaseModel, platform: Platform) -> SourceDefs:
+    """`platform` only gives places to show; nothing of it is opened here."""
+    partitions = dg.DynamicPartitionsDefinition(name=partitions_name(source))
+    raw = _raw_asset(source, partitions, platform)
+    tables = _tables_asset(source, config, partitions, platform)
+    balance = _balance_check(source, partitions)
+    job = dg.define_asset_job(
+        job_name(source),
+        selection=dg.AssetSelection.assets(raw, tables),
+        partitions_def=partitions,
+        description=f"Reads one batch of {source.name} files into its tables.",
+        tags={SOURCE_TAG: source.name},
+    )
+    return SourceDefs(source, partitions, (raw, tables), (balance,), job)
+
+
+def _raw_asset(
+    source: FileSource, partitions: dg.PartitionsDefinition, platform: Platform
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=raw_key(source),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        group_name=source.name,
+        kinds={"file"},
+        owners=list(source.owners),
+        tags={SOURCE_TAG: source.name},
+        description=f"The files of a batch, as the landing store has them. {source.description}",
+        metadata=metadata.raw_metadata(source, f"file://{platform.landing.root / source.name}"),
+    )
+    def raw_files(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult:
+        batch = _batch_of(context, platform)
+        start_fork_server(preload_for(source))
+        files = list_files(platform.ledger, batch_id=batch.batch_id)
+        records = [
+            {"key": row.key, "bytes": row.size_bytes, "state": row.state, "landed_at": row.landed_at.isoformat(),
+             "version": row.version, "file_id": row.file_id}
+            for row in files[:_MOST_FILES_SHOWN]
+        ]  # fmt: skip
+        shown: dict[str, Any] = {
+            "files": len(files),
+            "bytes": sum(row.size_bytes for row in files),
+            "attempt": batch.attempt + 1,
+        }
+        if records:
+            shown["first files"] = metadata.record_table(records)
+            shown["first landed"] = dg.MetadataValue.timestamp(min(row.landed_at for row in files))
+            shown["last landed"] = dg.MetadataValue.timestamp(max(row.landed_at for row in files))
+        return dg.MaterializeResult(metadata=shown)
+
+    return raw_files
+
+
+def _table_spec(source: FileSource, table: Table, platform: Platform) -> dg.AssetSpec:
+    keys = table_keys(source)
+    parents = [keys[parent] for parent in table.derived_from] or [raw_key(source)]
+    return dg.AssetSpec(
+        keys[table.name],
+        deps=parents,
+        description=table.description,
+        group_name=source.name,
+        kinds={"iceberg", "parquet", *source.kinds},
+        owners=list(source.owners),
+        tags={SOURCE_TAG: source.name},
+        metadata=metadata.table_metadata(source, table, platform.lake.location(TableName(source.name, table.name))),
+        skippable=True,
+    )
+
+
+def _tables_asset(
+    source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition, platform: Platform
+) -> dg.AssetsDefinition:
+    keys = table_keys(source)
+
+    @dg.multi_asset(
+        name=f"{source.name}_tables",
+        specs=[_table_spec(source, table, platform) for table in source.tables],
+        check_specs=checks.run_check_specs(source, keys, partitions),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        description="Reads, checks, derives and commits a batch: all tables of the source together, or none.",
+    )
+    def tables(
+        context: dg.AssetExecutionContext,
+        platform: dg.ResourceParam[Platform],
+        reporter: dg.ResourceParam[ReporterFactory],
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        batch = _batch_of(context, platform)
+        if _is_overtaken(context, batch):
+            context.log.info(
+                f"nothing to do: run {batch.run_id} took batch {batch.batch_id} before this run could (it is "
+                f"{batch.state} now). Materialize the partition to do it again."
+            )
+            return
+        try:
+            report = run_batch(
+                platform,
+                source,
+                config,
+                batch.batch_id,
+                context.run_id,
+                reporter(context.log),
+                hold_when_stopped=context.run_tags.get(STARTED_BY_TAG) != DRAIN,
+            )
+        except BatchBusy as busy:
+            if _is_automatic(context):
+                context.log.info(f"nothing to do: {busy}")
+                return
+            raise dg.Failure(str(busy), allow_retries=False) from busy
+        except (BatchHeld, NotClaimed) as reason:
+            raise dg.Failure(str(reason), allow_retries=False) from reason
+        if not report.files:
+            context.log.info(f"batch {batch.batch_id} owns no files any more: newer versions took their place")
+        for table in source.tables:
+            shown = metadata.batch_metadata(report, table, is_checked=table is source.tables[0])
+            yield dg.MaterializeResult(asset_key=keys[table.name], metadata=shown)
+        yield from checks.run_check_results(source, keys, report)
+
+    return tables
+
+
+def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    keys = table_keys(source)
+
+    @dg.multi_asset_check(name=f"{source.name}_balance", specs=checks.balance_specs(source, keys, partitions))
+    def balance(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        batch = _batch_of(context, platform)
+        yield from checks.balance_results(platform, source, keys, batch.batch_id)
+
+    return balance
+
+
+def _batch_of(context: Any, platform: Platform) -> Batch:
+    """The batch that the run's partition is. Raises Failure for ranges and for partitions that are no batch."""
+    execution = context.op_execution_context if hasattr(context, "op_execution_context") else context
+    if not execution.has_partition_key:
+        raise dg.Failure(
+            "This run covers no partition or a range of them; a run does one batch. Choose one or more partitions and "
+            "let Dagster start a run for each (Materialize does so by itself).",
+            allow_retries=False,
+        )
+    try:
+        return get_batch(platform.ledger, execution.partition_key)
+    except NotClaimed as unknown:
+        raise dg.Failure(str(unknown), allow_retries=False) from unknown
+
+
+def _is_automatic(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run was asked for by the platform as one attempt, not by a person as a repetition."""
+    return ATTEMPT_TAG in context.run_tags and "dagster/parent_run_id" not in context.run_tags
+
+
+def _is_overtaken(context: dg.AssetExecutionContext, batch: Batch) -> bool:
+    if not _is_automatic(context) or batch.run_id == context.run_id:
+        return False
+    return batch.attempt >= int(context.run_tags[ATTEMPT_TAG]) or batch.state == BatchState.FINISHED

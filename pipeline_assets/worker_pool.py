@@ -1,0 +1,108 @@
+"""The reader processes of one run: started with it, gone before it ends, each replaceable when a file kills it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from types import ModuleType, TracebackType
+from typing import Any
+
+from pebble import ProcessFuture, ProcessPool
+
+_SHORTEST_TIMEOUT = 1.0
+
+
+class PoolError(RuntimeError):
+    """Reader processes cannot be started: an infrastructure error, not the fault of any file."""
+
+
+class ReaderPool:
+    """Up to `workers` processes that run module-level functions, each call with a time limit.
+
+    A call that exceeds its limit ends with TimeoutError, one whose process dies with pebble.ProcessExpired; the other
+    calls go on in new processes. preload: modules that the processes import once, before the first call.
+    """
+
+    def __init__(self, workers: int, memory_mb: int, preload: Sequence[str]) -> None:
+        context = _Context()
+        context.set_forkserver_preload(list(preload))
+        self._pool = ProcessPool(
+            max_workers=workers, initializer=_prepare_worker, initargs=(memory_mb,), context=context
+        )
+
+    def submit(self, function: Callable[..., Any], *args: Any, timeout: float) -> ProcessFuture:
+        try:
+            return self._pool.schedule(function, args=args, timeout=max(timeout, _SHORTEST_TIMEOUT))
+        except RuntimeError as error:
+            raise PoolError(f"reader processes cannot be started: {error}") from error
+
+    def __enter__(self) -> ReaderPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+
+def _prepare_worker(memory_mb: int) -> None:
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit = memory_mb * 1024 * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _end_with_parent(parent: int) -> None:
+    # A run that is killed cannot stop its readers; its fork server ends with it, and they see that.
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+class _Process(ForkServerProcess):
+    def start(self) -> None:
+        with _main_module_hidden():
+            super().start()
+
+
+class _Context(ForkServerContext):
+    Process = _Process  # type: ignore[assignment]
+
+
+_hiding = threading.Lock()
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Start a process without telling it of `__main__`, which it would import: seconds lost, and never needed."""
+    with _hiding:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+def start_fork_server(preload: Sequence[str]) -> None:
+    """Begin importing what readers need, while the run is still busy with other things."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    with _main_module_hidden():
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()

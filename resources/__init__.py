@@ -1,0 +1,1 @@
+"""How assets reach the outside: settings, landing store, ledger, lake, SQL."""

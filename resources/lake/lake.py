@@ -1,0 +1,223 @@
+"""Iceberg tables: making them, committing a batch to them, listing the data files of a snapshot.
+
+Who may commit, and what readers see, is the ledger's to say (`resources.ledger.publishing`): a table's own current
+snapshot may run ahead of it for a moment, and is set back by the next commit if its run died in between.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+
+_SNAPSHOT_AGE = timedelta(minutes=10)
+_SNAPSHOTS_BEFORE_EXPIRY = 20
+_TABLE_PROPERTIES = {
+    # Commits get slower with every manifest and metadata file kept.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "write.parquet.compression-codec": "zstd",
+}
+
+
+class SchemaConflict(Exception):
+    """A table in the lake cannot take the rows of its source's schema. The message says what differs."""
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table as users write it: ``source.name``."""
+
+    source: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Committed:
+    """One table after a batch: the snapshot that shows it, and the rows of the whole table."""
+
+    snapshot_id: int | None
+    total_rows: int
+
+
+class Lake:
+    """The tables of one namespace. Opens its catalog at first use."""
+
+    def __init__(self, folder: Path, table_prefix: str = "") -> None:
+        self.folder = folder
+        self.table_prefix = table_prefix
+
+    def __repr__(self) -> str:
+        return f"Lake({self.folder})"
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        from pyiceberg.catalog.sql import SqlCatalog
+        from sqlalchemy import event
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        catalog = SqlCatalog(
+            "lake", uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=f"file://{self.folder / 'warehouse'}"
+        )
+        event.listen(catalog.engine, "connect", _wait_for_other_writers)
+        catalog.engine.dispose()
+        return catalog
+
+    def close(self) -> None:
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+            del self.__dict__["catalog"]
+
+    def identifier(self, table: TableName) -> tuple[str, str]:
+        return (f"{self.table_prefix}{table.source}", table.name)
+
+    def ensure(self, table: TableName, schema: pa.Schema) -> str:
+        """Make the table if it is not there, and add columns that are new; the folder for its data files.
+
+        Raises SchemaConflict when the schema changes or drops a column that the table has.
+        """
+        from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+
+        identifier = self.identifier(table)
+        try:
+            loaded = self.catalog.load_table(identifier)
+        except NoSuchTableError:
+            try:
+                self.catalog.create_namespace(identifier[0])
+            except NamespaceAlreadyExistsError:
+                pass
+            try:
+                loaded = self.catalog.create_table(identifier, schema, properties=_TABLE_PROPERTIES)
+            except TableAlreadyExistsError:
+                loaded = self.catalog.load_table(identifier)
+        _evolve(table, loaded, schema)
+        return f"{loaded.location()}/data"
+
+    def commit(
+        self,
+        table: TableName,
+        *,
+        base: int | None,
+        add: Sequence[str],
+        remove_file_ids: Collection[str],
+        labels: dict[str, str],
+    ) -> Committed:
+        """Replace the rows of some files by those in data files, in one Iceberg transaction on top of `base`.
+
+        base: the snapshot that readers see now; anything on top of it is left from a run that died and is dropped.
+        add: paths of Parquet files written for this table. remove_file_ids: whose rows go.
+        Only the holder of the source's turn to commit may call this.
+        """
+        loaded = self.catalog.load_table(self.identifier(table))
+        _set_back(loaded, base)
+        if add or remove_file_ids:
+            with loaded.transaction() as transaction:
+                if remove_file_ids and base is not None:
+                    from pyiceberg.expressions import In
+
+                    transaction.delete(In("file_id", set(remove_file_ids)), snapshot_properties=labels)
+                if add:
+                    transaction.add_files(list(add), snapshot_properties=labels, check_duplicate_files=False)
+        _expire(loaded)
+        snapshot = loaded.current_snapshot()
+        if snapshot is None:
+            return Committed(None, 0)
+        summary = snapshot.summary
+        return Committed(snapshot.snapshot_id, int((summary and summary["total-records"]) or 0))
+
+    def data_files(self, table: TableName, snapshot_id: int | None, batch_id: str | None = None) -> list[str]:
+        """Paths of the Parquet files that a snapshot is made of, all or those that may hold rows of one batch."""
+        if snapshot_id is None:
+            return []
+        from pyiceberg.expressions import AlwaysTrue, EqualTo
+
+        loaded = self.catalog.load_table(self.identifier(table))
+        row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()
+        tasks = loaded.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files()
+        return [task.file.file_path for task in tasks]
+
+    def schema(self, table: TableName) -> pa.Schema | None:
+        """The table's columns as Arrow types; None when there is no such table."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return self.catalog.load_table(self.identifier(table)).schema().as_arrow()
+        except NoSuchTableError:
+            return None
+
+    def location(self, table: TableName) -> str:
+        """Where the table's files lie, also before it is made."""
+        namespace, name = self.identifier(table)
+        return f"file://{self.folder / 'warehouse' / namespace / name}"
+
+
+def new_data_file(folder: str, batch_id: str) -> str:
+    """A path for a data file that no other attempt writes."""
+    return f"{folder}/{batch_id}/{uuid.uuid4().hex}.parquet"
+
+
+def _wait_for_other_writers(dbapi_connection: Any, _record: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _set_back(table: Table, base: int | None) -> None:
+    current = table.current_snapshot()
+    if (current.snapshot_id if current else None) == base:
+        return
+    if base is None:
+        table.manage_snapshots().remove_branch("main").commit()
+    else:
+        table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
+
+
+def _expire(table: Table) -> None:
+    # Nobody starts from an old snapshot: committers take turns and readers open the published one, the current.
+    if len(table.metadata.snapshots) > _SNAPSHOTS_BEFORE_EXPIRY:
+        table.maintenance.expire_snapshots().older_than(datetime.now(UTC) - _SNAPSHOT_AGE).commit()
+
+
+def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
+    have = table.schema().as_arrow()
+    problems = [
+        f"column {field.name} was {have.field(field.name).type} and is now {field.type}"
+        for field in schema
+        if field.name in have.names and not _same_type(have.field(field.name).type, field.type)
+    ]
+    problems += [f"column {column} is no longer in the schema" for column in have.names if column not in schema.names]
+    problems += [
+        f"new column {field.name} must be nullable, because the rows already there have no value for it"
+        for field in schema
+        if field.name not in have.names and not field.nullable
+    ]
+    if problems:
+        raise SchemaConflict(
+            f"The schema of {name} cannot be applied to its table: {'; '.join(problems)}. Undo the change in the "
+            "source's schema.py, or give the changed column a new name."
+        )
+    new = [field for field in schema if field.name not in have.names]
+    if new:
+        with table.update_schema() as update:
+            update.union_by_name(pa.schema(list(schema)))
+
+
+def _same_type(left: pa.DataType, right: pa.DataType) -> bool:
+    text = {pa.string(), pa.large_string()}
+    return left == right or (left in text and right in text)

@@ -1,0 +1,121 @@
+"""SQL over what is published: DuckDB on the Parquet files of each table's published snapshot, and on the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from resources.lake.lake import Lake, TableName
+from resources.ledger import Ledger
+from resources.ledger.publishing import all_published
+from resources.ledger.queries import FILE_COLUMNS, QUARANTINE_COLUMNS, select_files, select_quarantine
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+OPERATIONS = "operations"
+
+
+class QueryError(ValueError):
+    """The query is wrong. The message is the engine's own."""
+
+
+def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
+    """An in-memory database with a view for each table that the query may mean.
+
+    All views are of one moment: of each source, readers see every table of a batch or none of it.
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone='UTC'")
+    mentioned = set(re.findall(r"\w+", query.lower()))
+    for source, snapshots in all_published(ledger).items():
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{source}"')
+        if source.lower() not in mentioned and "information_schema" not in mentioned and "show" not in mentioned:
+            continue
+        for name, snapshot in snapshots.items():
+            _create_view(connection, lake, TableName(source, name), snapshot)
+    if OPERATIONS in mentioned:
+        _create_operations(connection, ledger)
+    return connection
+
+
+def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
+    """The query's result. Raises QueryError."""
+    import duckdb
+
+    with connect(lake, ledger, query) as connection:
+        try:
+            result = connection.execute(query).to_arrow_table()
+        except duckdb.Error as error:
+            known = ", ".join(list_tables(ledger))
+            raise QueryError(f"{error}\nTables: {known}") from error
+        return result
+
+
+def list_tables(ledger: Ledger) -> list[str]:
+    """What can be queried."""
+    published = [f"{source}.{name}" for source, tables in all_published(ledger).items() for name in tables]
+    return [*sorted(published), f"{OPERATIONS}.files", f"{OPERATIONS}.quarantine"]
+
+
+def _create_view(connection: DuckDBPyConnection, lake: Lake, table: TableName, snapshot: int | None) -> None:
+    schema = lake.schema(table)
+    if schema is None:
+        return
+    empty = f"empty_{table.source}_{table.name}"
+    connection.register(empty, schema.empty_table())
+    columns = ", ".join(f'"{name}"' for name in schema.names)
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    body = f"SELECT * FROM {empty}"
+    if paths:
+        # The empty table gives every column its type, also one that was added after the files were written.
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        body += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name=true)"
+    connection.execute(f'CREATE VIEW "{table.source}"."{table.name}" AS SELECT {columns} FROM ({body})')
+
+
+def _create_operations(connection: DuckDBPyConnection, ledger: Ledger) -> None:
+    connection.execute(f"CREATE SCHEMA {OPERATIONS}")
+    tables: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
+        "files": (FILE_COLUMNS, select_files),
+        "quarantine": (QUARANTINE_COLUMNS, select_quarantine),
+    }
+    for name, (columns, query) in tables.items():
+        connection.register(f"ledger_{name}", _fetch(ledger, columns, query()))
+        connection.execute(f"CREATE VIEW {OPERATIONS}.{name} AS SELECT * FROM ledger_{name}")
+
+
+_LEDGER_TYPES = {
+    "size_bytes": pa.int64(),
+    "attempts": pa.int32(),
+    "attempt": pa.int32(),
+    "landed_at": pa.timestamp("us", tz="UTC"),
+    "updated_at": pa.timestamp("us", tz="UTC"),
+    "quarantined_at": pa.timestamp("us", tz="UTC"),
+}
+
+
+def _fetch(ledger: Ledger, columns: tuple[str, ...], query: Any) -> pa.Table:
+    with ledger.read() as connection:
+        rows = connection.execute(query).all()
+    schema = pa.schema([(name, _LEDGER_TYPES.get(name, pa.string())) for name in columns])
+    return pa.table([pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)], schema=schema)
+
+
+def count_rows_by_file(lake: Lake, table: TableName, snapshot: int | None, batch_id: str) -> dict[str, int]:
+    """Rows that a batch has in a snapshot of a table, by file id, counted from the Parquet files."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot, batch_id)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        counted = connection.execute(
+            "SELECT file_id, count(*) FROM read_parquet(?) WHERE batch_id = ? GROUP BY file_id", [paths, batch_id]
+        ).fetchall()
+    return dict(counted)

@@ -1,0 +1,1 @@
+"""Landing stores: where files arrive. Nothing but `strandline land` writes there."""

@@ -1,0 +1,151 @@
+"""A local folder as landing store. The version of a file is the SHA-256 of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from resources.landing.store import FileChanged, FileGone, Skipped
+from resources.ledger.arrivals import Look
+
+_BIG_FILE_BYTES = 64 * 1024 * 1024
+"""From this size on a reader gets the file's path instead of its bytes in memory."""
+
+
+class BadKey(ValueError):
+    """A key that the landing store cannot take. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class FolderFetcher:
+    root: Path
+
+    def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
+        path = self.root / key
+        content: bytes | Path
+        try:
+            if size_bytes >= _BIG_FILE_BYTES:
+                content, found = path, sha256_of(path)
+            else:
+                content = path.read_bytes()
+                found = hashlib.sha256(content).hexdigest()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileGone(key) from error
+        if found != version:
+            raise FileChanged(key)
+        return content
+
+
+class FolderStore:
+    """Every regular file below `root` whose path has no part that begins with a dot."""
+
+    name = "folder"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"FolderStore({self.root})"
+
+    def list(self, prefix: str) -> Iterator[Look | Skipped]:
+        top = self.root / prefix
+        if top.is_dir():
+            yield from self._walk(str(top), prefix.rstrip("/"))
+
+    def _walk(self, folder: str, key: str) -> Iterator[Look | Skipped]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                entry_key = f"{key}/{entry.name}"
+                if not _is_utf8(entry.name):
+                    yield Skipped(ascii(entry_key), "its name is not UTF-8; rename it")
+                elif entry.is_symlink():
+                    yield Skipped(entry_key, "it is a symbolic link; land the file itself")
+                elif entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(entry.path, entry_key)
+                elif entry.is_file(follow_symlinks=False):
+                    try:
+                        info = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    yield Look(entry_key, info.st_size, info.st_mtime_ns)
+
+    def look(self, key: str) -> Look | None:
+        try:
+            info = (self.root / key).stat(follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Look(key, info.st_size, info.st_mtime_ns) if stat.S_ISREG(info.st_mode) else None
+
+    def version_of(self, look: Look) -> str:
+        try:
+            version = sha256_of(self.root / look.key)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileGone(look.key) from error
+        if self.look(look.key) != look:
+            raise FileChanged(look.key)
+        return version
+
+    def fetcher(self) -> FolderFetcher:
+        return FolderFetcher(self.root)
+
+    def put(self, source_path: Path, key: str) -> bool:
+        """Copy a file in under a key, whole or not at all; False when those bytes are there already.
+
+        Writes aside and renames, so that no reader sees half a file. Raises BadKey.
+        """
+        check_key(key)
+        target = self.root / key
+        if target.is_dir():
+            raise BadKey(f"{key!r} is a folder in the landing store. Choose another key with --key.")
+        if target.is_file() and target.stat().st_size == source_path.stat().st_size:
+            if sha256_of(target) == sha256_of(source_path):
+                return False
+        aside = self.root / ".landing" / uuid.uuid4().hex
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source_path, aside)
+            with aside.open("rb+") as copied:
+                os.fsync(copied.fileno())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside, target)
+        except (NotADirectoryError, FileExistsError) as error:
+            raise BadKey(f"{key!r} has a part that is a file in the landing store. Choose another key.") from error
+        finally:
+            aside.unlink(missing_ok=True)
+        return True
+
+
+def check_key(key: str) -> None:
+    """Raise BadKey for a key that would leave the landing folder or that discovery would not see."""
+    parts = key.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise BadKey(f"{key!r} is not a key: use a relative path without empty parts, '.' or '..'.")
+    if any(part.startswith(".") for part in parts):
+        raise BadKey(f"{key!r} has a part that begins with a dot; such files are never picked up. Rename it.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise BadKey(f"{key!r} has a control character. Rename the file or choose another --key.")
+    if not _is_utf8(key):
+        raise BadKey(f"{key!r} is not UTF-8. Rename the file or choose another --key.")
+    if len(key.encode()) > 1024 or any(len(part.encode()) > 255 for part in parts):
+        raise BadKey(f"{key[:80]!r}... is too long: at most 1,024 bytes, and 255 for each part.")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,220 @@
+"""What discovery writes into the ledger: looks at keys, and the files that they turn out to be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select
+
+from resources.ledger.database import Ledger, utc_now
+from resources.ledger.states import FileState, chunked, move
+from resources.ledger.tables import file_history, file_rows, files, looks
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a listing says of one key."""
+
+    key: str
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def landed_at(self) -> datetime:
+        return datetime.fromtimestamp(self.mtime_ns / 1e9, UTC)
+
+
+@dataclass(frozen=True)
+class KnownLook:
+    """What the ledger remembers of a key."""
+
+    size_bytes: int
+    mtime_ns: int
+    looked_at: datetime
+    version: str | None
+
+    def same_as(self, look: Look) -> bool:
+        return self.size_bytes == look.size_bytes and self.mtime_ns == look.mtime_ns
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A key whose file is whole, with the version that its bytes are."""
+
+    look: Look
+    version: str
+
+
+def file_identity(store: str, key: str, version: str, size_bytes: int, generation: int) -> str:
+    """The id of a file: of what it is (store, key, version, size), never of when it was seen.
+
+    `generation` tells apart the first and the later times that a key had these bytes with others in between.
+    """
+    text = "\0".join((store, key, version, str(size_bytes), str(generation)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def known_looks(ledger: Ledger, source: str, store: str) -> dict[str, KnownLook]:
+    """What the last listing saw of a source's keys."""
+    with ledger.read() as connection:
+        rows = connection.execute(
+            select(looks.c.key, looks.c.size_bytes, looks.c.mtime_ns, looks.c.looked_at, looks.c.version).where(
+                looks.c.source == source, looks.c.store == store
+            )
+        )
+        return {row.key: KnownLook(row.size_bytes, row.mtime_ns, row.looked_at, row.version) for row in rows}
+
+
+def remember_looks(ledger: Ledger, source: str, store: str, seen: Sequence[Look]) -> None:
+    """Note keys that are new or changed, so that the next look can tell whether they are still being written."""
+    now = utc_now()
+    with ledger.write() as connection:
+        for chunk in chunked(seen):
+            _forget(connection, store, [look.key for look in chunk])
+            connection.execute(
+                insert(looks),
+                [
+                    {
+                        "store": store,
+                        "key": look.key,
+                        "source": source,
+                        "size_bytes": look.size_bytes,
+                        "mtime_ns": look.mtime_ns,
+                        "looked_at": now,
+                    }
+                    for look in chunk
+                ],
+            )
+
+
+def forget_looks(ledger: Ledger, store: str, keys: Iterable[str]) -> None:
+    """Make the next look start anew for these keys, because they are gone or changed under a reader."""
+    with ledger.write() as connection:
+        for chunk in chunked(keys):
+            _forget(connection, store, chunk)
+
+
+def _forget(connection: Connection, store: str, keys: Sequence[str]) -> None:
+    connection.execute(delete(looks).where(looks.c.store == store, looks.c.key.in_(keys)))
+
+
+def record_arrivals(ledger: Ledger, source: str, store: str, arrivals: Sequence[Settled]) -> list[str]:
+    """Enter whole files into the ledger; the ids of those that are new.
+
+    The same bytes under the same key again change nothing. Bytes that the key had before, with others in between,
+    are a new generation. An older version of the key that has not been read is superseded at once; one that is
+    committed stays until the new version is committed in its place.
+    """
+    new_ids: list[str] = []
+    for chunk in chunked(arrivals):
+        with ledger.write() as connection:
+            new_ids += _record_chunk(connection, source, store, chunk)
+    return new_ids
+
+
+_UNREAD = {FileState.WAITING, FileState.PENDING, FileState.HELD, FileState.DELETED}
+
+
+def _record_chunk(connection: Connection, source: str, store: str, arrivals: Sequence[Settled]) -> list[str]:
+    now = utc_now()
+    versions = _versions_by_key(connection, store, [arrival.look.key for arrival in arrivals])
+    new: dict[str, tuple[Settled, int]] = {}
+    file_ids: list[str] = []
+    for arrival in arrivals:
+        earlier = versions.get(arrival.look.key, [])
+        this = (arrival.version, arrival.look.size_bytes)
+        newest = earlier[-1] if earlier else None
+        if newest and (newest.version, newest.size_bytes) == this and newest.state != FileState.SUPERSEDED:
+            file_ids.append(newest.file_id)
+            if newest.state == FileState.DELETED:
+                back = {"batch_id": None, "run_id": None}
+                move(connection, [newest.file_id], FileState.PENDING, at=now, reason="landed again", **back)
+            continue
+        generation = sum((version.version, version.size_bytes) == this for version in earlier)
+        file_id = file_identity(store, arrival.look.key, arrival.version, arrival.look.size_bytes, generation)
+        file_ids.append(file_id)
+        new[file_id] = (arrival, generation)
+        unread = [version.file_id for version in earlier if version.state in _UNREAD and not version.has_rows]
+        move(connection, unread, FileState.SUPERSEDED, at=now, reason=f"overwritten by {file_id} before it was read")
+    _insert_files(connection, source, store, new, now)
+    _remember_versions(connection, source, store, arrivals, file_ids, now)
+    return list(new)
+
+
+def _versions_by_key(connection: Connection, store: str, keys: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    has_rows = exists().where(file_rows.c.file_id == files.c.file_id)
+    rows = connection.execute(
+        select(
+            files.c.key, files.c.file_id, files.c.version, files.c.size_bytes, files.c.state,
+            has_rows.label("has_rows"),
+        )
+        .where(files.c.store == store, files.c.key.in_(keys))
+        .order_by(files.c.seq)
+    )  # fmt: skip
+    versions: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        versions.setdefault(row.key, []).append(row)
+    return versions
+
+
+def _insert_files(
+    connection: Connection, source: str, store: str, new: dict[str, tuple[Settled, int]], now: datetime
+) -> None:
+    if not new:
+        return
+    state = FileState.PENDING.value
+    connection.execute(
+        insert(files),
+        [
+            {
+                "file_id": file_id,
+                "source": source,
+                "store": store,
+                "key": arrival.look.key,
+                "version": arrival.version,
+                "size_bytes": arrival.look.size_bytes,
+                "generation": generation,
+                "landed_at": arrival.look.landed_at,
+                "seen_at": now,
+                "state": state,
+                "attempts": 0,
+                "updated_at": now,
+            }
+            for file_id, (arrival, generation) in new.items()
+        ],
+    )
+    connection.execute(
+        insert(file_history),
+        [{"file_id": file_id, "at": now, "to_state": state, "reason": "discovered"} for file_id in new],
+    )
+
+
+def _remember_versions(
+    connection: Connection,
+    source: str,
+    store: str,
+    arrivals: Sequence[Settled],
+    file_ids: Sequence[str],
+    now: datetime,
+) -> None:
+    _forget(connection, store, [arrival.look.key for arrival in arrivals])
+    connection.execute(
+        insert(looks),
+        [
+            {
+                "store": store,
+                "key": arrival.look.key,
+                "source": source,
+                "size_bytes": arrival.look.size_bytes,
+                "mtime_ns": arrival.look.mtime_ns,
+                "looked_at": now,
+                "version": arrival.version,
+                "file_id": file_id,
+            }
+            for arrival, file_id in zip(arrivals, file_ids, strict=True)
+        ],
+    )

@@ -1,0 +1,321 @@
+"""Batches in the ledger: planned from pending files, claimed by one run, released when that run fails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from resources.ledger import leases
+from resources.ledger.database import Ledger, utc_now
+from resources.ledger.leases import Lease, batch_lease
+from resources.ledger.states import FileState, move
+from resources.ledger.tables import batches, files
+
+_BACKOFF_SECONDS = 5.0
+_BACKOFF_MOST_SECONDS = 300.0
+
+
+class BatchState(StrEnum):
+    PLANNED = "planned"
+    """waits for a run to claim it"""
+    RUNNING = "running"
+    FINISHED = "finished"
+    HELD = "held"
+    """waits for a person"""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """When a batch by arrival is full: files, bytes, or seconds since its first file became known."""
+
+    files: int
+    size_bytes: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    batch_id: str
+    source: str
+    state: BatchState
+    files: int
+    size_bytes: int
+    attempt: int
+    run_id: str | None
+    not_before: datetime | None
+    released: bool
+    error: str | None
+
+    @property
+    def next_run_key(self) -> str:
+        """Names the next attempt. Dagster starts no second run under a key it has seen."""
+        return f"{self.batch_id}/{self.attempt + 1}"
+
+
+@dataclass(frozen=True)
+class ClaimedFile:
+    """A file that a run may read."""
+
+    file_id: str
+    key: str
+    version: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right of one run to decide a batch's files."""
+
+    batch: Batch
+    lease: Lease
+    files: tuple[ClaimedFile, ...]
+
+    @property
+    def run_id(self) -> str:
+        return self.lease.owner
+
+
+class NotClaimed(RuntimeError):
+    """The batch is not there to be worked on. The message says why."""
+
+
+class UnknownBatch(NotClaimed):
+    pass
+
+
+class BatchBusy(NotClaimed):
+    """Another live run works on the batch."""
+
+
+def _batch(row: Row) -> Batch:
+    return Batch(
+        row.batch_id, row.source, BatchState(row.state), row.files, row.size_bytes, row.attempt, row.run_id,
+        row.not_before, row.released, row.error,
+    )  # fmt: skip
+
+
+def get_batch(ledger: Ledger, batch_id: str) -> Batch:
+    with ledger.read() as connection:
+        return _get(connection, batch_id)
+
+
+def _get(connection: Connection, batch_id: str) -> Batch:
+    row = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
+    if row is None:
+        raise UnknownBatch(
+            f"There is no batch {batch_id!r} in the ledger. Batches are made from landed files by the source's "
+            "sensor or by `strandline drain`; a partition added by hand has no files. Delete the partition."
+        )
+    return _batch(row)
+
+
+def batch_id_for(file_ids: Sequence[str], at: datetime) -> str:
+    """Sortable by time, then a hash of the members."""
+    members = hashlib.sha256("\n".join(sorted(file_ids)).encode()).hexdigest()[:8]
+    return f"{at:%Y%m%dT%H%M%S}-{members}"
+
+
+def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = False) -> Batch | None:
+    """Close at most one batch of a source's pending files, oldest first.
+
+    None while another batch of the source waits for a run (so that load makes batches larger, not more), while
+    nothing is pending, or, unless `flush`, while a batch that is not full may still grow.
+    """
+    now = utc_now()
+    with ledger.write() as connection:
+        waiting = connection.execute(
+            select(func.count()).where(batches.c.source == source, batches.c.state == BatchState.PLANNED)
+        ).scalar_one()
+        if waiting:
+            return None
+        rows = connection.execute(
+            select(files.c.file_id, files.c.size_bytes, files.c.seen_at)
+            .where(files.c.source == source, files.c.state == FileState.PENDING, files.c.batch_id.is_(None))
+            .order_by(files.c.seq)
+            .limit(limits.files)
+        ).all()
+        if not rows:
+            return None
+        members, size_bytes = _fill(rows, limits.size_bytes)
+        full = len(members) == limits.files or len(members) < len(rows)
+        if not (full or flush) and rows[0].seen_at + timedelta(seconds=limits.seconds) > now:
+            return None
+        batch_id = batch_id_for(members, now)
+        connection.execute(
+            insert(batches).values(
+                batch_id=batch_id, source=source, state=BatchState.PLANNED.value, files=len(members),
+                size_bytes=size_bytes, attempt=0, released=False, created_at=now, updated_at=now,
+            )  # fmt: skip
+        )
+        move(connection, members, FileState.PENDING, at=now, reason=f"planned in {batch_id}", batch_id=batch_id)
+        return _get(connection, batch_id)
+
+
+def _fill(rows: Sequence[Row], most_bytes: int) -> tuple[list[str], int]:
+    members: list[str] = []
+    total = 0
+    for row in rows:
+        if members and total + row.size_bytes > most_bytes:
+            break
+        members.append(row.file_id)
+        total += row.size_bytes
+    return members, total
+
+
+def due(ledger: Ledger, source: str, *, ignore_backoff: bool = False) -> list[Batch]:
+    """Planned batches whose next attempt may start, oldest first."""
+    now = utc_now()
+    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.PLANNED)
+    if not ignore_backoff:
+        query = query.where(or_(batches.c.not_before.is_(None), batches.c.not_before <= now))
+    with ledger.read() as connection:
+        return [_batch(row) for row in connection.execute(query.order_by(batches.c.batch_id))]
+
+
+def live(ledger: Ledger, source: str) -> list[Batch]:
+    """Batches that a run is working on now."""
+    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
+    with ledger.read() as connection:
+        rows = [_batch(row) for row in connection.execute(query.order_by(batches.c.batch_id))]
+        return [batch for batch in rows if leases.is_live(connection, batch_lease(batch.batch_id))]
+
+
+def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> Claim:
+    """Give a run the batch's files that still are the batch's and are not superseded; they become `running`.
+
+    Claiming again by the same run gives the same. A batch that was finished is done again, exactly the files it
+    still owns. Raises UnknownBatch, or BatchBusy while another live run holds the batch.
+    """
+    now = utc_now()
+    with ledger.write() as connection:
+        batch = _get(connection, batch_id)
+        lease = leases.acquire(connection, batch_lease(batch_id), run_id, lease_seconds)
+        if lease is None:
+            raise BatchBusy(
+                f"Batch {batch_id} is being worked on by run {batch.run_id}. Wait for that run to end, or cancel it."
+            )
+        again = batch.state == BatchState.RUNNING and batch.run_id == run_id
+        if not again:
+            connection.execute(
+                update(batches)
+                .where(batches.c.batch_id == batch_id)
+                .values(
+                    state=BatchState.RUNNING.value, run_id=run_id, attempt=batch.attempt + 1, not_before=None,
+                    error=None, updated_at=now,
+                )  # fmt: skip
+            )
+        rows = connection.execute(
+            select(files.c.file_id, files.c.key, files.c.version, files.c.size_bytes)
+            .where(files.c.batch_id == batch_id)
+            .where(files.c.state.not_in([FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE]))
+            .order_by(files.c.key)
+        ).all()
+        ids = [row.file_id for row in rows]
+        if not again:
+            move(
+                connection, ids, FileState.RUNNING, at=now, reason="claimed", run_id=run_id,
+                attempts=files.c.attempts + 1,
+            )  # fmt: skip
+        return Claim(_get(connection, batch_id), lease, tuple(ClaimedFile(*row) for row in rows))
+
+
+def give_back(
+    ledger: Ledger, claim: Claim, error: str, *, max_attempts: int, hold: bool = False, backoff: bool = True
+) -> None:
+    """End a claim that could not be finished. Its files wait for the next attempt, or are held.
+
+    `hold` says that only a person moves the batch on; so does reaching `max_attempts`. Raises LeaseLost.
+    """
+    with ledger.write() as connection:
+        leases.check(connection, claim.lease)
+        _give_back(connection, claim.batch, error, max_attempts=max_attempts, hold=hold, backoff=backoff)
+        leases.drop(connection, claim.lease)
+
+
+def _give_back(
+    connection: Connection, batch: Batch, error: str, *, max_attempts: int, hold: bool = False, backoff: bool = True
+) -> None:
+    now = utc_now()
+    hold = hold or batch.attempt >= max_attempts
+    wait = min(_BACKOFF_SECONDS * 2 ** (batch.attempt - 1), _BACKOFF_MOST_SECONDS) if backoff else 0.0
+    connection.execute(
+        update(batches)
+        .where(batches.c.batch_id == batch.batch_id)
+        .values(
+            state=(BatchState.HELD if hold else BatchState.PLANNED).value,
+            not_before=now + timedelta(seconds=wait),
+            error=error,
+            updated_at=now,
+        )
+    )
+    ids = list(
+        connection.scalars(
+            select(files.c.file_id).where(files.c.batch_id == batch.batch_id, files.c.state == FileState.RUNNING)
+        )
+    )
+    move(connection, ids, FileState.HELD if hold else FileState.PENDING, at=now, reason=error, error=error)
+
+
+def free_dead(ledger: Ledger, source: str, max_attempts: int) -> list[Batch]:
+    """Take back the batches whose run gives no more sign of life."""
+    freed = []
+    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
+    with ledger.write() as connection:
+        for batch in [_batch(row) for row in connection.execute(query)]:
+            if not leases.is_live(connection, batch_lease(batch.batch_id)):
+                error = f"run {batch.run_id} ended without a word (killed, or its machine stopped)"
+                _give_back(connection, batch, error, max_attempts=max_attempts, backoff=False)
+                freed.append(batch)
+    return freed
+
+
+def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts: int, hold: bool = False) -> None:
+    """Note that the run requested for a planned batch ended before it could claim it, so a next one may start.
+
+    `hold` says that a person stopped that run, so only a person moves the batch on.
+    """
+    with ledger.write() as connection:
+        now = utc_now()
+        current = _get(connection, batch.batch_id)
+        if current.state != BatchState.PLANNED or current.attempt != batch.attempt:
+            return
+        hold = hold or batch.attempt + 1 >= max_attempts
+        connection.execute(
+            update(batches)
+            .where(batches.c.batch_id == batch.batch_id)
+            .values(
+                attempt=batch.attempt + 1,
+                state=(BatchState.HELD if hold else BatchState.PLANNED).value,
+                error=error,
+                updated_at=now,
+            )
+        )
+        if hold:
+            ids = list(connection.scalars(select(files.c.file_id).where(files.c.batch_id == batch.batch_id)))
+            move(connection, ids, FileState.HELD, at=now, reason=error, error=error)
+
+
+def release(ledger: Ledger, batch_id: str) -> Batch:
+    """Let a held batch go on, past its threshold. Raises NotClaimed when it is not held."""
+    now = utc_now()
+    with ledger.write() as connection:
+        batch = _get(connection, batch_id)
+        if batch.state != BatchState.HELD:
+            raise NotClaimed(f"Batch {batch_id} is {batch.state}, not held: there is nothing to release.")
+        connection.execute(
+            update(batches)
+            .where(batches.c.batch_id == batch_id)
+            .values(state=BatchState.PLANNED.value, released=True, not_before=None, error=None, updated_at=now)
+        )
+        ids = list(
+            connection.scalars(
+                select(files.c.file_id).where(files.c.batch_id == batch_id, files.c.state == FileState.HELD)
+            )
+        )
+        move(connection, ids, FileState.PENDING, at=now, reason="released by a person", error=None)
+        return _get(connection, batch_id)

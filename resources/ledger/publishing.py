@@ -1,0 +1,223 @@
+"""The end of a batch: what its tables show and what became of its files, in one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
+
+from resources.ledger import leases
+from resources.ledger.batches import BatchState, Claim
+from resources.ledger.database import Ledger, utc_now
+from resources.ledger.leases import Lease
+from resources.ledger.states import FileState, chunked, move
+from resources.ledger.tables import batches, file_rows, files, publications, quarantine
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a file, or one record of it, was refused."""
+
+    error_class: str
+    message: str
+    location: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file of a batch: committed with its rows a table, or refused, or gone."""
+
+    file_id: str
+    state: FileState
+    rows: Mapping[str, int] = field(default_factory=dict)
+    refusal: Refusal | None = None
+
+
+def published_snapshots(ledger: Ledger, source: str) -> dict[str, int | None]:
+    """For each table of a source, the snapshot that readers see; empty before the first publication."""
+    with ledger.read() as connection:
+        return _published(connection, source)
+
+
+def all_published(ledger: Ledger) -> dict[str, dict[str, int | None]]:
+    """For each source that has published, the snapshots that readers see, all of one moment."""
+    newest = select(func.max(publications.c.seq)).group_by(publications.c.source)
+    query = select(publications.c.source, publications.c.snapshots).where(publications.c.seq.in_(newest))
+    with ledger.read() as connection:
+        return {row.source: dict(row.snapshots) for row in connection.execute(query.order_by(publications.c.source))}
+
+
+def _published(connection: Connection, source: str) -> dict[str, int | None]:
+    snapshots = connection.scalar(
+        select(publications.c.snapshots)
+        .where(publications.c.source == source)
+        .order_by(publications.c.seq.desc())
+        .limit(1)
+    )
+    return dict(snapshots or {})
+
+
+def take_commit_turn(ledger: Ledger, source: str, run_id: str, seconds: float) -> Lease | None:
+    """The right to commit to a source's tables: one run at a time. None while another live run has it."""
+    with ledger.write() as connection:
+        return leases.acquire(connection, leases.commit_lease(source), run_id, seconds)
+
+
+def end_commit_turn(ledger: Ledger, turn: Lease) -> None:
+    with ledger.write() as connection:
+        leases.drop(connection, turn)
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Other versions of the keys of files about to be committed."""
+
+    older: frozenset[str]
+    """older versions that the commit makes `superseded`; one that a run still reads is left to that run"""
+    to_remove: frozenset[str]
+    """files whose rows the commit must take out of the tables: older versions, and earlier rows of the files"""
+    outdated: frozenset[str]
+    """files that must not be committed, because a newer version of their key has rows already"""
+
+
+def rivals(ledger: Ledger, file_ids: Sequence[str]) -> Rivals:
+    """Compare files about to be committed with the other versions of their keys."""
+    mine, other, with_rows = files.alias("mine"), files.alias("other"), file_rows.alias("with_rows")
+    has_rows = exists().where(with_rows.c.file_id == other.c.file_id)
+    older: set[str] = set()
+    to_remove: set[str] = set()
+    outdated: set[str] = set()
+    with ledger.read() as connection:
+        for chunk in chunked(file_ids):
+            rows = connection.execute(
+                select(
+                    mine.c.file_id,
+                    mine.c.seq,
+                    other.c.file_id.label("other_id"),
+                    other.c.seq.label("other_seq"),
+                    other.c.state,
+                    has_rows.label("has_rows"),
+                )
+                .join(other, and_(mine.c.store == other.c.store, mine.c.key == other.c.key))
+                .where(mine.c.file_id.in_(chunk))
+            ).all()
+            for row in rows:
+                if row.has_rows and row.other_seq > row.seq:
+                    outdated.add(row.file_id)
+                elif row.has_rows:
+                    to_remove.add(row.other_id)
+                if row.other_seq < row.seq and row.state not in {FileState.SUPERSEDED, FileState.RUNNING}:
+                    older.add(row.other_id)
+    return Rivals(frozenset(older), frozenset(to_remove), frozenset(outdated))
+
+
+def files_with_rows(ledger: Ledger, file_ids: Sequence[str]) -> set[str]:
+    """Those of the files that have rows in the published tables."""
+    found: set[str] = set()
+    with ledger.read() as connection:
+        for chunk in chunked(file_ids):
+            found |= set(connection.scalars(select(file_rows.c.file_id).where(file_rows.c.file_id.in_(chunk))))
+    return found
+
+
+def publish(
+    ledger: Ledger,
+    claim: Claim,
+    turn: Lease,
+    snapshots: Mapping[str, int | None],
+    outcomes: Sequence[Outcome],
+    superseded: Sequence[str] = (),
+    rows_removed: Sequence[str] = (),
+) -> None:
+    """Make a batch visible and final: the tables' new snapshots, every file's state, its rows and refusals.
+
+    `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out.
+    One transaction: readers and the ledger see all of it or none. Raises LeaseLost when the run no longer holds the
+    batch or the turn to commit; nothing is changed then.
+    """
+    now = utc_now()
+    batch, run_id = claim.batch, claim.run_id
+    with ledger.write() as connection:
+        leases.check(connection, claim.lease)
+        leases.check(connection, turn)
+        connection.execute(
+            insert(publications).values(
+                source=batch.source, batch_id=batch.batch_id, run_id=run_id, published_at=now,
+                snapshots={**_published(connection, batch.source), **snapshots},
+            )  # fmt: skip
+        )
+        _forget_rows(connection, rows_removed)
+        reason = f"a newer version of its key was committed by batch {batch.batch_id}"
+        move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)
+        _record_outcomes(connection, claim, outcomes)
+        connection.execute(
+            update(batches)
+            .where(batches.c.batch_id == batch.batch_id)
+            .values(state=BatchState.FINISHED.value, error=None, updated_at=now)
+        )
+        leases.drop(connection, claim.lease)
+        leases.drop(connection, turn)
+
+
+def _forget_rows(connection: Connection, file_ids: Sequence[str]) -> None:
+    for chunk in chunked(file_ids):
+        connection.execute(delete(file_rows).where(file_rows.c.file_id.in_(chunk)))
+
+
+_REASONS = {
+    FileState.COMMITTED: "rows are in every table",
+    FileState.DELETED: "gone from the landing store before it was read",
+    FileState.SUPERSEDED: "its key has other bytes now",
+}
+
+
+def _record_outcomes(connection: Connection, claim: Claim, outcomes: Sequence[Outcome]) -> None:
+    now = utc_now()
+    _forget_rows(connection, [outcome.file_id for outcome in outcomes])
+    alike: dict[tuple[FileState, Refusal | None], list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        alike[outcome.state, outcome.refusal].append(outcome.file_id)
+    for (state, refusal), ids in alike.items():
+        reason = refusal.message if refusal else _REASONS[state]
+        values = {
+            "error_class": refusal.error_class if refusal else None,
+            "error": refusal.message if refusal else None,
+        }
+        move(connection, ids, state, at=now, reason=reason, **values)
+    rows = [
+        {"file_id": outcome.file_id, "table_name": table, "rows": count}
+        for outcome in outcomes
+        for table, count in outcome.rows.items()
+    ]
+    if rows:
+        connection.execute(insert(file_rows), rows)
+    _record_refusals(connection, claim, [outcome for outcome in outcomes if outcome.refusal])
+
+
+def _record_refusals(connection: Connection, claim: Claim, refused: Sequence[Outcome]) -> None:
+    if not refused:
+        return
+    keys = {file.file_id: file.key for file in claim.files}
+    connection.execute(
+        insert(quarantine),
+        [
+            {
+                "file_id": outcome.file_id,
+                "record": outcome.refusal.record,
+                "source": claim.batch.source,
+                "key": keys[outcome.file_id],
+                "error_class": outcome.refusal.error_class,
+                "error": outcome.refusal.message,
+                "location": outcome.refusal.location,
+                "batch_id": claim.batch.batch_id,
+                "run_id": claim.run_id,
+                "attempt": claim.batch.attempt,
+                "quarantined_at": utc_now(),
+            }
+            for outcome in refused
+            if outcome.refusal
+        ],
+    )

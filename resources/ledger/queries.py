@@ -1,0 +1,135 @@
+"""What people ask the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, desc, func, or_, select
+
+from resources.ledger.database import Ledger
+from resources.ledger.tables import batches, file_history, file_rows, files, looks, quarantine
+
+FILE_COLUMNS = (
+    "file_id", "source", "key", "version", "size_bytes", "landed_at", "state", "batch_id", "run_id", "attempts",
+    "error_class", "error", "updated_at",
+)  # fmt: skip
+"""The columns of `operations.files`."""
+
+QUARANTINE_COLUMNS = (
+    "file_id", "record", "source", "key", "error_class", "error", "location", "run_id", "attempt", "quarantined_at",
+)  # fmt: skip
+"""The columns of `operations.quarantine`."""
+
+
+def select_files() -> Select[Any]:
+    return select(*(files.c[name] for name in FILE_COLUMNS)).order_by(files.c.seq)
+
+
+def select_quarantine() -> Select[Any]:
+    return select(*(quarantine.c[name] for name in QUARANTINE_COLUMNS)).order_by(quarantine.c.seq)
+
+
+def count_by_state(ledger: Ledger, source: str | None = None) -> dict[str, int]:
+    query = select(files.c.state, func.count()).group_by(files.c.state)
+    if source:
+        query = query.where(files.c.source == source)
+    with ledger.read() as connection:
+        return {state: count for state, count in connection.execute(query)}
+
+
+def count_states_of_batch(ledger: Ledger, batch_id: str) -> dict[str, int]:
+    query = select(files.c.state, func.count()).where(files.c.batch_id == batch_id).group_by(files.c.state)
+    with ledger.read() as connection:
+        return {state: count for state, count in connection.execute(query)}
+
+
+def list_files(
+    ledger: Ledger,
+    *,
+    source: str | None = None,
+    state: str | None = None,
+    key_contains: str | None = None,
+    batch_id: str | None = None,
+    limit: int | None = None,
+) -> list[Row[Any]]:
+    """Files, the newest last; at most the newest `limit` of them."""
+    query = select_files().order_by(None).order_by(desc(files.c.seq))
+    for column, wanted in ((files.c.source, source), (files.c.state, state), (files.c.batch_id, batch_id)):
+        if wanted:
+            query = query.where(column == wanted)
+    if key_contains:
+        query = query.where(files.c.key.contains(key_contains, autoescape=True))
+    with ledger.read() as connection:
+        return list(connection.execute(query.limit(limit)))[::-1]
+
+
+def unsettled_looks(ledger: Ledger, source: str | None = None) -> list[Row[Any]]:
+    """Keys that were seen but not yet whole."""
+    query = select(looks).where(looks.c.version.is_(None)).order_by(looks.c.key)
+    if source:
+        query = query.where(looks.c.source == source)
+    with ledger.read() as connection:
+        return list(connection.execute(query))
+
+
+@dataclass(frozen=True)
+class FileStory:
+    """All the ledger knows of one file."""
+
+    file: Row[Any]
+    history: list[Row[Any]]
+    rows: dict[str, int]
+    refusals: list[Row[Any]]
+    batch: Row[Any] | None
+
+
+def find_files(ledger: Ledger, key_or_id: str) -> list[str]:
+    """Ids of the files that a key (whole, without its source's folder, or its last parts) or a file id names."""
+    with ledger.read() as connection:
+        exact = or_(files.c.file_id == key_or_id, files.c.key == key_or_id)
+        ends = and_(files.c.key.endswith("/" + key_or_id, autoescape=True))
+        for condition in (exact, ends):
+            found = list(connection.scalars(select(files.c.file_id).where(condition).order_by(files.c.seq)))
+            if found:
+                return found
+    return []
+
+
+def tell(ledger: Ledger, file_id: str) -> FileStory:
+    with ledger.read() as connection:
+        file = connection.execute(select(files).where(files.c.file_id == file_id)).one()
+        history = connection.execute(
+            select(file_history).where(file_history.c.file_id == file_id).order_by(file_history.c.seq)
+        ).all()
+        rows = connection.execute(
+            select(file_rows.c.table_name, file_rows.c.rows).where(file_rows.c.file_id == file_id)
+        ).all()
+        refusals = connection.execute(
+            select(quarantine).where(quarantine.c.file_id == file_id).order_by(quarantine.c.seq)
+        ).all()
+        batch = connection.execute(select(batches).where(batches.c.batch_id == file.batch_id)).one_or_none()
+        return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch)
+
+
+def batch_row_counts(ledger: Ledger, batch_id: str) -> dict[str, dict[str, int]]:
+    """Rows of each committed file of a batch, by table name and file id, as the ledger counted them."""
+    query = (
+        select(file_rows.c.table_name, file_rows.c.file_id, file_rows.c.rows)
+        .join(files, files.c.file_id == file_rows.c.file_id)
+        .where(files.c.batch_id == batch_id)
+    )
+    counts: dict[str, dict[str, int]] = {}
+    with ledger.read() as connection:
+        for table, file_id, rows in connection.execute(query):
+            counts.setdefault(table, {})[file_id] = rows
+    return counts
+
+
+def oldest_unsettled(ledger: Ledger, source: str) -> datetime | None:
+    """When the oldest file that is still to be read landed."""
+    with ledger.read() as connection:
+        return connection.scalar(
+            select(func.min(files.c.landed_at)).where(files.c.source == source, files.c.state.in_(["pending", "running"]))
+        )

@@ -1,0 +1,168 @@
+"""The ledger's tables. The migrations in `migrations/` make them; a test keeps both equal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database, also on those that keep no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"},
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True, comment="order in which files became known"),
+    Column("file_id", String(24), nullable=False, unique=True),
+    Column("source", String(64), nullable=False),
+    Column("store", String(255), nullable=False, comment="landing store"),
+    Column("key", Text, nullable=False),
+    Column("version", String(128), nullable=False, comment="etag or sha256 of the content"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False, comment="how often this key had these bytes before"),
+    Column("landed_at", UtcDateTime, nullable=False, comment="the store's own time of the file"),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("batch_id", String(64)),
+    Column("run_id", String(64)),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("error_class", String(128)),
+    Column("error", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "source", "state", "seq"),
+    Index(None, "store", "key", "seq"),
+    Index(None, "batch_id"),
+    comment="every version of every key ever seen, and what became of it",
+    sqlite_autoincrement=True,
+)
+
+file_history = Table(
+    "file_history",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("file_id", String(24), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("batch_id", String(64)),
+    Column("run_id", String(64)),
+    Column("reason", Text, nullable=False),
+    comment="every move of every file",
+    sqlite_autoincrement=True,
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("store", String(255), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("source", String(64), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("looked_at", UtcDateTime, nullable=False, comment="when this size and mtime were first seen"),
+    Column("version", String(128), comment="content hash at this size and mtime; empty until the file is settled"),
+    Column("file_id", String(24), comment="the file that this version is"),
+    comment="what a listing last saw under each key; only a memory that saves hashing, rebuilt by listing",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("source", String(64), nullable=False),
+    Column("state", String(16), nullable=False, comment="planned, running, finished, held"),
+    Column("files", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False, default=0, comment="attempts begun"),
+    Column("run_id", String(64), comment="run of the latest attempt"),
+    Column("not_before", UtcDateTime, comment="earliest start of the next attempt"),
+    Column("released", Boolean, nullable=False, default=False, comment="a person let it pass its threshold"),
+    Column("error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "source", "state"),
+    comment="the files that one run handles together",
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("process", String(128), nullable=False, comment="host, pid and start of the owning process"),
+    Column("fence", BigInteger, nullable=False, comment="grows with every change of owner"),
+    Column("expires_at", UtcDateTime, nullable=False),
+    comment="who may work on a batch, or commit to a source's tables, and until when",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("file_id", String(24), nullable=False, index=True),
+    Column("record", Text, nullable=False, default=""),
+    Column("source", String(64), nullable=False, index=True),
+    Column("key", Text, nullable=False),
+    Column("error_class", String(128), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("location", Text, nullable=False, default=""),
+    Column("batch_id", String(64), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("quarantined_at", UtcDateTime, nullable=False),
+    comment="every refusal ever made",
+    sqlite_autoincrement=True,
+)
+
+file_rows = Table(
+    "file_rows",
+    metadata,
+    Column("file_id", String(24), primary_key=True),
+    Column("table_name", String(128), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    comment="rows that each committed file has in each table",
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("source", String(64), nullable=False),
+    Column("batch_id", String(64), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("snapshots", JSON, nullable=False, comment="for each table of the source, the snapshot readers see"),
+    Column("published_at", UtcDateTime, nullable=False),
+    Index(None, "source", "seq"),
+    comment="the newest row of a source says what its tables show, all together",
+    sqlite_autoincrement=True,
+)

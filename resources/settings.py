@@ -1,0 +1,133 @@
+"""Every setting of the platform, typed, read from environment variables in this one place.
+
+Nothing is opened or created here; paths are only worked out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "STRANDLINE_"
+DEFAULT_NAMESPACE = "default"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed. The message names the environment variable."""
+
+
+class Settings(BaseSettings):
+    """Settings of one deployment. Each field is the variable ``STRANDLINE_<FIELD>`` in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    home: Annotated[Path, Field(description="Folder of the embedded deployment's state.")] = Path(".strandline")
+    namespace: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="Name of this deployment beside others.")
+    ] = DEFAULT_NAMESPACE
+    landing: Annotated[Path | None, Field(description="Landing folder; default <home>/landing.")] = None
+
+    workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
+    file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
+    file_memory_mb: Annotated[int, Field(ge=256, description="Address space that a reader process may use, MiB.")] = (
+        4096
+    )
+
+    settle_seconds: Annotated[
+        float, Field(ge=0, le=600, description="A local file counts once size and mtime are equal over this time.")
+    ] = 1.0
+    batch_max_files: Annotated[int, Field(ge=1, le=100_000, description="Most files of one batch.")] = 1000
+    batch_max_mb: Annotated[int, Field(ge=1, description="Most bytes of one batch, MiB (one larger file is a batch).")] = (
+        512
+    )
+    batch_wait_seconds: Annotated[
+        float, Field(ge=0, description="How long a batch that is not full waits for more files.")
+    ] = 0.0
+    lease_seconds: Annotated[float, Field(ge=2, description="A run that gives no sign for this long is dead.")] = 60.0
+    max_attempts: Annotated[int, Field(ge=1, description="Runs of one batch before it is held.")] = 5
+
+    sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 5
+    tick_budget_seconds: Annotated[
+        float, Field(gt=0, le=50, description="Longest sensor tick; Dagster's own limit is 60.")
+    ] = 40.0
+
+    @field_validator("home", "landing")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().resolve()
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Settings from the environment. Raises SettingsError naming each wrong variable."""
+        try:
+            return cls(home=Path(os.environ.get(f"{PREFIX}HOME", ".strandline")))
+        except ValidationError as error:
+            raise SettingsError(_explain(error, PREFIX)) from None
+
+    @property
+    def landing_folder(self) -> Path:
+        return self.landing or self.home / "landing"
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.home / self._named('ledger.db')}"
+
+    @property
+    def lake_folder(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def table_prefix(self) -> str:
+        """What stands before table namespaces where they live; empty for the default namespace."""
+        return "" if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}__"
+
+    def _named(self, name: str) -> str:
+        return name if self.namespace == DEFAULT_NAMESPACE else f"{self.namespace}.{name}"
+
+
+ConfigModel = TypeVar("ConfigModel", bound=BaseModel)
+
+
+def load_source_config(model: type[ConfigModel], source: str) -> ConfigModel:
+    """A source's configuration: the model's defaults, each replaced by ``STRANDLINE_<SOURCE>_<FIELD>`` where set.
+
+    A value of a list or table field is written as JSON. Raises SettingsError naming each wrong variable.
+    """
+    prefix = f"{PREFIX}{source.upper()}_"
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        text = os.environ.get(prefix + name.upper())
+        if text is None:
+            continue
+        values[name] = _from_text(text, field.annotation)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, prefix)) from None
+
+
+def _from_text(text: str, annotation: Any) -> Any:
+    import json
+
+    if annotation is str:
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, prefix: str) -> str:
+    lines = []
+    for problem in error.errors():
+        variable = prefix + str(problem["loc"][0]).upper() if problem["loc"] else prefix + "*"
+        lines.append(f"{variable}={problem['input']!r}: {problem['msg']}")
+    return "Wrong settings. Correct or unset these environment variables:\n  " + "\n  ".join(lines)

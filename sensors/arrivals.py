@@ -1,0 +1,72 @@
+"""The sensor of a source: sees what landed, closes batches, asks Dagster for one run each."""
+
+# No postponed annotations here: Dagster reads those of the functions below.
+
+import dagster as dg
+
+from pipeline_assets.source_defs import SourceDefs, run_tags
+from resources.ledger.batches import Batch, count_lost_request, due, plan
+from resources.platform import Platform
+from sensors.discovery import Discovery
+from sensors.looking import batch_limits, look_for_arrivals
+
+_RUN_ENDED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS}
+
+
+def build_arrivals_sensor(
+    defs: SourceDefs, interval_seconds: int, status: dg.DefaultSensorStatus
+) -> dg.SensorDefinition:
+    source = defs.source
+
+    @dg.sensor(
+        name=f"{source.name}_arrivals",
+        job=defs.job,
+        minimum_interval_seconds=interval_seconds,
+        default_status=status,
+        description=f"Looks for {source.name} files that landed and starts a run for each batch of them.",
+    )
+    def arrivals(
+        context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.SensorResult:
+        found = look_for_arrivals(platform, source)
+        for skipped in found.skipped:
+            context.log.warning(f"{skipped.name} is not taken: {skipped.reason}")
+        if found.new_files:
+            context.log.info(f"{len(found.new_files)} new files of {found.listed} keys")
+        plan(platform.ledger, source.name, batch_limits(platform))
+        batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
+        if not batches:
+            return dg.SensorResult(skip_reason=_nothing_to_do(found))
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(run_key=batch.next_run_key, partition_key=batch.batch_id, tags=run_tags(batch))
+                for batch in batches
+            ],
+            dynamic_partitions_requests=[defs.partitions.build_add_request([batch.batch_id for batch in batches])],
+        )
+
+    return arrivals
+
+
+def _nothing_to_do(found: Discovery) -> str:
+    more = f"; {found.unsettled} may still be being written, the next look decides" if found.unsettled else ""
+    return f"no batch to start: {found.listed} keys listed, {len(found.new_files)} new{more}"
+
+
+def _wants_run(context: dg.SensorEvaluationContext, platform: Platform, batch: Batch) -> bool:
+    """Whether a run is to be asked for now. A run already asked for is waited for, and if it ended before it could
+    claim the batch, counted as an attempt, so that the next look asks for another."""
+    runs = context.instance.get_runs(dg.RunsFilter(tags=run_tags(batch)), limit=1)
+    if not runs:
+        return True
+    run = runs[0]
+    if run.status in _RUN_ENDED:
+        canceled = run.status == dg.DagsterRunStatus.CANCELED
+        count_lost_request(
+            platform.ledger,
+            batch,
+            f"run {run.run_id} ended ({run.status.value.lower()}) before it could claim the batch",
+            max_attempts=platform.settings.max_attempts,
+            hold=canceled,
+        )
+    return False

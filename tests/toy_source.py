@@ -1,0 +1,80 @@
+"""A small source for tests: CSV files of readings. A file may also ask its reader to misbehave."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import time
+
+import numpy as np
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from pipeline_assets.landed_file import LandedFile, Refused
+from pipeline_assets.source import FileSource, NoConfig, Reader, Table
+
+
+class Readings(pa.DataFrameModel):
+    """What the instrument read."""
+
+    n: Series[np.int32] = pa.Field(ge=0, description="number of the reading in its file")
+    value: Series[np.float64] = pa.Field(le=1000, description="reading", metadata={"unit": "mm"})
+
+    class Config:
+        strict = True
+
+
+class Files(pa.DataFrameModel):
+    """One row per file."""
+
+    source_key: Series[str] = pa.Field(description="key in the landing store")
+    readings: Series[np.int32] = pa.Field(description="readings in the file")
+
+    class Config:
+        strict = True
+
+
+def recognise(head: bytes) -> bool:
+    return head.startswith(b"toy")
+
+
+def read(file: LandedFile, config: NoConfig) -> list[float]:
+    lines = list(csv.reader(io.StringIO(file.read_bytes().decode())))[1:]
+    command = lines[0][0] if lines else ""
+    if command == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if command == "hang":
+        time.sleep(600)
+    if command == "hog":
+        return [float(len(bytearray(64 << 30)))]
+    if command == "fault":
+        raise KeyError("a fault of the reader")
+    if command == "slow":
+        time.sleep(float(lines[0][1]))
+        lines = lines[1:]
+    try:
+        return [float(line[0]) for line in lines]
+    except ValueError as error:
+        raise Refused("not_a_number", f"{error}", location="row 1") from error
+
+
+def derive(values: list[float], config: NoConfig) -> dict[str, object]:
+    count = len(values)
+    return {
+        "readings": {"n": np.arange(count, dtype=np.int32), "value": np.array(values, dtype=np.float64)},
+        "files": {"readings": np.array([count], dtype=np.int32)},
+    }
+
+
+TOY = FileSource(
+    name="toy",
+    description="Readings for tests.",
+    owners=("team:tests",),
+    readers=(Reader("toy_csv", "toy CSV file", recognise, read),),
+    tables=(Table("readings", Readings), Table("files", Files, derived_from=("readings",))),
+    derive=derive,
+    hold_above=0.5,
+    hold_from_files=5,
+)
