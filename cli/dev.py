@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,4 +20,6 @@ def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
     settings.landing_folder.mkdir(parents=True, exist_ok=True)
     # The UI's processes start elsewhere: they must mean the same home as this one.
     os.environ["STRANDLINE_HOME"] = str(settings.home)
+    # Started in the background of a script, this process may ignore Ctrl-C; `dagster dev` needs it to stop cleanly.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), *options])

@@ -36,7 +36,7 @@ def land_files(store: FolderStore, source: FileSource, paths: Sequence[Path], ke
 def keys_for(path: Path) -> Iterator[tuple[Path, str]]:
     """The files that a path on the command line names, each with its key below the source's folder."""
     if path.is_dir():
-        base = Path() if path == Path(".") else _kept(path)
+        base = Path() if path == Path() else _kept(path)
         for file in sorted(path.rglob("*")):
             below = file.relative_to(path)
             if file.is_file() and not any(part.startswith(".") for part in below.parts):

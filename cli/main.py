@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resources.errors import UserError
+
 if TYPE_CHECKING:
     from resources.platform import Platform
 
@@ -18,15 +20,9 @@ class _Commands(click.Group):
     """Shows errors that a user can cause as their message alone."""
 
     def invoke(self, context: click.Context) -> Any:
-        from pipeline_assets.registry import UnknownSource
-        from resources.landing.folder import BadKey
-        from resources.lake.sql import QueryError
-        from resources.ledger.batches import NotClaimed
-        from resources.settings import SettingsError
-
         try:
             return super().invoke(context)
-        except (UnknownSource, BadKey, NotClaimed, QueryError, SettingsError) as error:
+        except UserError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(USAGE_ERROR)
 

@@ -36,8 +36,10 @@ def _record(row: Row[Any]) -> dict[str, Any]:
 
 
 def show_files(ledger: Ledger, *, as_json: bool, limit: int | None, **filters: str | None) -> None:
-    rows = list_files(ledger, limit=limit, **filters)  # type: ignore[arg-type]
-    writing = [] if any(filters[name] for name in ("state", "batch_id", "key_contains")) else _still_written(ledger, filters)
+    rows = list_files(ledger, limit=limit, **filters)
+    writing = (
+        [] if any(filters[name] for name in ("state", "batch_id", "key_contains")) else _still_written(ledger, filters)
+    )
     if as_json:
         click.echo(json.dumps([_record(row) for row in rows] + writing, default=json_value, ensure_ascii=False))
         return
@@ -113,7 +115,10 @@ def _tell(story: FileStory) -> list[str]:
     lines.append("  " + _WHAT_NOW[FileState(file.state)].format(batch=file.batch_id))
     lines += [f"  {count:>10,} rows in {file.source}.{table}" for table, count in sorted(story.rows.items())]
     lines.append("  history:")
-    lines += [f"    {_time(move.at)}  {move.from_state or '-':>11} -> {move.to_state:<11}  {move.reason}" for move in story.history]
+    lines += [
+        f"    {_time(move.at)}  {move.from_state or '-':>11} -> {move.to_state:<11}  {move.reason}"
+        for move in story.history
+    ]
     return lines
 
 

@@ -21,7 +21,7 @@ from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.reading import SliceResult, SliceTask, draw, read_slice
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
-from resources.lake.lake import Committed, TableName
+from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
 from resources.ledger.arrivals import forget_looks
 from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back
@@ -118,7 +118,7 @@ def run_batch(
     """Do a batch from claim to account. Doing it again equals doing it once.
 
     hold_when_stopped: a run that a person cancels leaves its files `held` (else they wait for the next run).
-    Raises NotClaimed, BatchHeld, and whatever the machinery raises; the claim is given back then.
+    Raises NotClaimed, BatchHeld, SchemaConflict, and whatever the machinery raises; the claim is given back then.
     """
     settings = platform.settings
     claimed = claim(platform.ledger, batch_id, run_id, settings.lease_seconds)
@@ -126,16 +126,14 @@ def run_batch(
         with Heartbeat(platform.ledger, settings.lease_seconds) as heartbeat:
             heartbeat.keep(claimed.lease)
             return _run_claimed(platform, source, config, claimed, reporter, heartbeat)
-    except BatchHeld as held:
+    except (BatchHeld, SchemaConflict) as held:
         _give_back(platform, claimed, str(held), hold=True)
         raise
     except Exception as error:
         _give_back(platform, claimed, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
         raise
     except BaseException:
-        _give_back(
-            platform, claimed, f"run {run_id} was stopped by a person", hold=hold_when_stopped, backoff=False
-        )
+        _give_back(platform, claimed, f"run {run_id} was stopped by a person", hold=hold_when_stopped, backoff=False)
         raise
 
 
@@ -371,7 +369,7 @@ def _report(
 ) -> BatchReport:
     by_id = {file.file_id: file for file in claimed.files}
     outcomes = list(work.outcomes.values())
-    rows: Counter[str] = Counter({name: 0 for name in tables})
+    rows: Counter[str] = Counter(dict.fromkeys(tables, 0))
     for outcome in outcomes:
         if outcome.state == FileState.COMMITTED:
             rows.update(outcome.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class ColumnInfo:
     rules: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=None)
+@cache
 def columns_of(model: type[DataFrameModel]) -> tuple[ColumnInfo, ...]:
     """The table's columns in order: the model's own, then those that the frame adds. Raises TypeError for a dtype
     that no table can hold."""
@@ -64,7 +64,7 @@ def columns_of(model: type[DataFrameModel]) -> tuple[ColumnInfo, ...]:
             nullable=bool(column.nullable),
             unit=str((column.metadata or {}).get("unit", "")),
             description=column.description or "",
-            rules=tuple(str(check.error or check.name) for check in column.checks) + (("unique",) * bool(column.unique)),
+            rules=tuple(_rule(check) for check in column.checks) + (("unique",) * bool(column.unique)),
         )
         for name, column in schema.columns.items()
     )
@@ -72,9 +72,23 @@ def columns_of(model: type[DataFrameModel]) -> tuple[ColumnInfo, ...]:
     return own + added
 
 
-@lru_cache(maxsize=None)
+@cache
 def arrow_schema(model: type[DataFrameModel]) -> pa.Schema:
     return pa.schema([pa.field(column.name, column.type, column.nullable) for column in columns_of(model)])
+
+
+_SIGNS = {
+    "greater_than_or_equal_to": "≥", "greater_than": ">", "less_than_or_equal_to": "≤", "less_than": "<",
+    "equal_to": "=", "str_matches": "matches", "isin": "one of",
+}  # fmt: skip
+
+
+def _rule(check: Any) -> str:
+    """A pandera check in words: ``greater_than(0)`` is ``> 0``."""
+    values = list((check.statistics or {}).values())
+    if check.name in _SIGNS and len(values) == 1:
+        return f"{_SIGNS[check.name]} {values[0]}"
+    return str(check.error or check.name)
 
 
 def _arrow_type(model: type[DataFrameModel], name: str, dtype: Any) -> pa.DataType:

@@ -40,8 +40,7 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
 
 def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
     built = [
-        build_source_defs(source, load_source_config(source.config, source.name), platform)
-        for source in chosen.sources
+        build_source_defs(source, load_source_config(source.config, source.name), platform) for source in chosen.sources
     ]
     interval = platform.settings.sensor_interval_seconds
     return dg.Definitions(

@@ -7,13 +7,12 @@ and tested with a file and nothing else.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Rows = "pd.DataFrame | Mapping[str, Any]"
 """Rows of one table: a DataFrame, or columns by name, each an array, a list or one value that holds for every row."""

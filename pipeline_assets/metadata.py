@@ -30,7 +30,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def _column(column: ColumnInfo) -> dg.TableColumn:
-    text = column.description + (f" [{column.unit}]" if column.unit else "")
+    text = column.description + (f" [{column.unit}]" if column.unit not in {"", "1"} else "")
     return dg.TableColumn(
         name=column.name,
         type=_SQL_NAMES.get(str(column.type), str(column.type)),
@@ -48,7 +48,6 @@ def table_metadata(source: FileSource, table: Table, uri: str) -> dict[str, Any]
         "dagster/table_name": f"{source.name}.{table.name}",
         "dagster/uri": uri,
         "dagster/storage_kind": "iceberg",
-        "columns": dg.MetadataValue.md(_columns_in_words(table)),
         "query it": dg.MetadataValue.md(f'`strandline sql "select * from {source.name}.{table.name} limit 10"`'),
         **code_references([table.schema, source.derive] + [reader.read for reader in source.readers]),
     }
@@ -64,18 +63,9 @@ def raw_metadata(source: FileSource, uri: str) -> dict[str, Any]:
     }
 
 
-def _columns_in_words(table: Table) -> str:
-    rows = [
-        f"| `{column.name}` | {_SQL_NAMES.get(str(column.type), str(column.type))} | {column.unit} "
-        f"| {column.description} | {'; '.join(column.rules)} |"
-        for column in columns_of(table.schema)
-    ]
-    return "\n".join(["| column | type | unit | what it is | rules |", "|---|---|---|---|---|", *rows])
-
-
 def code_references(objects: Iterable[Any]) -> dict[str, Any]:
     """Links from the asset's page to the code that makes it."""
-    references = []
+    references: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = []
     for thing in objects:
         if thing is None:
             continue
@@ -90,7 +80,7 @@ def code_references(objects: Iterable[Any]) -> dict[str, Any]:
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
 
 
-def batch_metadata(report: BatchReport, table: Table, *, is_checked: bool) -> dict[str, Any]:
+def batch_metadata(source: FileSource, report: BatchReport, table: Table, *, is_checked: bool) -> dict[str, Any]:
     """What a run made of one table of a batch. The checked dataset's page also tells of the files."""
     rows = report.rows[table.name]
     shown: dict[str, Any] = {
@@ -110,7 +100,7 @@ def batch_metadata(report: BatchReport, table: Table, *, is_checked: bool) -> di
         "rows per second": round(rows / report.seconds, 1) if report.seconds else 0.0,
     }
     if report.refused:
-        shown["refused"] = refused_table(report.refused)
+        shown["refused"] = refused_in_brief(source, report.refused)
     if report.picture and len(report.picture) <= _MOST_PICTURE_BYTES:
         shown["picture"] = picture(report.picture, report.picture_key or "")
     return shown
@@ -129,6 +119,16 @@ def refused_table(refused: Sequence[RefusedFile]) -> dg.TableMetadataValue:
         for item in refused[:_MOST_REFUSED_SHOWN]
     ]  # fmt: skip
     return record_table(records)
+
+
+def refused_in_brief(source: FileSource, refused: Sequence[RefusedFile]) -> dg.TableMetadataValue:
+    """The same, narrow enough for the asset's page."""
+    return record_table(
+        [
+            {"why": item.refusal.error_class, "key": item.key.removeprefix(source.prefix)}
+            for item in refused[:_MOST_REFUSED_SHOWN]
+        ]
+    )
 
 
 def record_table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

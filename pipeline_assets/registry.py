@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pipeline_assets.ecg.source import ECG
 from pipeline_assets.source import FileSource
+from resources.errors import UserError
 
 SOURCES: tuple[FileSource, ...] = (ECG,)
 
 
-class UnknownSource(ValueError):
+class UnknownSource(UserError):
     """No source has this name. The message lists those there are."""
 
 

@@ -15,7 +15,7 @@ from pipeline_assets import checks, metadata
 from pipeline_assets.batch_run import BatchHeld, Reporter, preload_for, run_batch
 from pipeline_assets.source import FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
-from resources.lake.lake import TableName
+from resources.lake.lake import SchemaConflict, TableName
 from resources.ledger.batches import Batch, BatchBusy, BatchState, NotClaimed, get_batch
 from resources.ledger.queries import list_files
 from resources.platform import Platform
@@ -100,9 +100,7 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     return SourceDefs(source, partitions, (raw, tables), (balance,), job)
 
 
-def _raw_asset(
-    source: FileSource, partitions: dg.PartitionsDefinition, platform: Platform
-) -> dg.AssetsDefinition:
+def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform: Platform) -> dg.AssetsDefinition:
     @dg.asset(
         key=raw_key(source),
         partitions_def=partitions,
@@ -114,9 +112,7 @@ def _raw_asset(
         description=f"The files of a batch, as the landing store has them. {source.description}",
         metadata=metadata.raw_metadata(source, f"file://{platform.landing.root / source.name}"),
     )
-    def raw_files(
-        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
-    ) -> dg.MaterializeResult:
+    def raw_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
         batch = _batch_of(context, platform)
         start_fork_server(preload_for(source))
         files = list_files(platform.ledger, batch_id=batch.batch_id)
@@ -195,12 +191,12 @@ def _tables_asset(
                 context.log.info(f"nothing to do: {busy}")
                 return
             raise dg.Failure(str(busy), allow_retries=False) from busy
-        except (BatchHeld, NotClaimed) as reason:
+        except (BatchHeld, NotClaimed, SchemaConflict) as reason:
             raise dg.Failure(str(reason), allow_retries=False) from reason
         if not report.files:
             context.log.info(f"batch {batch.batch_id} owns no files any more: newer versions took their place")
         for table in source.tables:
-            shown = metadata.batch_metadata(report, table, is_checked=table is source.tables[0])
+            shown = metadata.batch_metadata(source, report, table, is_checked=table is source.tables[0])
             yield dg.MaterializeResult(asset_key=keys[table.name], metadata=shown)
         yield from checks.run_check_results(source, keys, report)
 

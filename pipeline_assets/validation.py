@@ -56,21 +56,22 @@ def _to_pandas(model: type[DataFrameModel], table: pa.Table) -> pd.DataFrame:
 def _by_file(model: type[DataFrameModel], cases: pd.DataFrame, lengths: Sequence[int]) -> dict[int, Violation]:
     ends = np.cumsum(lengths)
     found: dict[int, list[Any]] = {}
-    for case in cases.itertuples():
-        if case.index is None or case.index != case.index:
+    for case in cases.to_dict("records"):
+        index = case["index"]
+        if index is None or index != index:
             for position in range(len(lengths)):
                 found.setdefault(position, []).append((case, None))
             continue
-        position = int(np.searchsorted(ends, int(case.index), side="right"))
-        row = int(case.index) - int(ends[position] - lengths[position])
+        position = int(np.searchsorted(ends, int(index), side="right"))
+        row = int(index) - int(ends[position] - lengths[position])
         found.setdefault(position, []).append((case, row))
     return {position: _describe(model, broken) for position, broken in found.items()}
 
 
-def _describe(model: type[DataFrameModel], broken: Sequence[tuple[Any, int | None]]) -> Violation:
+def _describe(model: type[DataFrameModel], broken: Sequence[tuple[dict[Any, Any], int | None]]) -> Violation:
     rules: dict[tuple[str, str], list[tuple[Any, int | None]]] = {}
     for case, row in broken:
-        rules.setdefault((str(case.column), str(case.check)), []).append((case.failure_case, row))
+        rules.setdefault((str(case["column"]), str(case["check"])), []).append((case["failure_case"], row))
     parts = []
     for (column, check), failing in list(rules.items())[:_MOST_RULES]:
         value, row = failing[0]

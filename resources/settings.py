@@ -12,11 +12,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resources.errors import UserError
+
 PREFIX = "STRANDLINE_"
 DEFAULT_NAMESPACE = "default"
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting is missing or malformed. The message names the environment variable."""
 
 
@@ -41,16 +43,16 @@ class Settings(BaseSettings):
         float, Field(ge=0, le=600, description="A local file counts once size and mtime are equal over this time.")
     ] = 1.0
     batch_max_files: Annotated[int, Field(ge=1, le=100_000, description="Most files of one batch.")] = 1000
-    batch_max_mb: Annotated[int, Field(ge=1, description="Most bytes of one batch, MiB (one larger file is a batch).")] = (
-        512
-    )
+    batch_max_mb: Annotated[
+        int, Field(ge=1, description="Most bytes of one batch, MiB (one larger file is a batch).")
+    ] = 512
     batch_wait_seconds: Annotated[
         float, Field(ge=0, description="How long a batch that is not full waits for more files.")
     ] = 0.0
     lease_seconds: Annotated[float, Field(ge=2, description="A run that gives no sign for this long is dead.")] = 60.0
     max_attempts: Annotated[int, Field(ge=1, description="Runs of one batch before it is held.")] = 5
 
-    sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 5
+    sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 1
     tick_budget_seconds: Annotated[
         float, Field(gt=0, le=50, description="Longest sensor tick; Dagster's own limit is 60.")
     ] = 40.0

@@ -25,9 +25,7 @@ def build_arrivals_sensor(
         default_status=status,
         description=f"Looks for {source.name} files that landed and starts a run for each batch of them.",
     )
-    def arrivals(
-        context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
-    ) -> dg.SensorResult:
+    def arrivals(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         found = look_for_arrivals(platform, source)
         for skipped in found.skipped:
             context.log.warning(f"{skipped.name} is not taken: {skipped.reason}")

@@ -61,6 +61,8 @@ def discover(
         elif before.version is None:
             (whole if before.looked_at <= settled_before else fresh).append(seen)
     found.listed = len(listed)
+    fresh.sort(key=_by_arrival)
+    whole.sort(key=_by_arrival)
     forget_looks(ledger, store.name, [key for key, look in known.items() if look.version is None and key not in listed])
 
     unsettled: list[Look] = []
@@ -74,6 +76,10 @@ def discover(
     _remember(ledger, store, source, unsettled, known)
     found.unsettled = len(unsettled)
     return found
+
+
+def _by_arrival(look: Look) -> tuple[int, str]:
+    return look.mtime_ns, look.key
 
 
 def _look_again(store: LandingStore, fresh: list[Look]) -> tuple[list[Look], list[Look]]:

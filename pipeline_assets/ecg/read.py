@@ -181,7 +181,7 @@ def check_declaration(data: bytes, config: EcgConfig) -> None:
     raise Refused(
         "no_signal_variable",
         f"there is no variable {config.signal_variable!r} in the file; there is: {there}. "
-        "Rename the variable or set signal_variable",
+        "Rename the variable or set STRANDLINE_ECG_SIGNAL_VARIABLE",
     )
 
 
@@ -204,7 +204,7 @@ def check_shape(name: str, shape: tuple[int, ...], file_bytes: int, samples: int
     if samples is not None and shape[1] != samples:
         raise Refused(
             "wrong_length",
-            f"{found}; expected {samples:,} samples in a row. Cut the recording to that length or change samples",
+            f"{found}; expected {samples:,} samples in a row. Cut the recording to that length or set STRANDLINE_ECG_SAMPLES",
         )
 
 
@@ -232,7 +232,7 @@ def _scipy_says(error: Exception) -> str:
 
 
 def _too_large(max_bytes: int) -> str:
-    return f"it unpacks to more than {max_bytes / 1e6:,.1f} MB. Split it or raise max_unpacked_mb"
+    return f"it unpacks to more than {max_bytes / 1e6:,.1f} MB. Split it or raise STRANDLINE_ECG_MAX_UNPACKED_MB"
 
 
 def _dimensions(shape: tuple[int, ...] | None) -> str:

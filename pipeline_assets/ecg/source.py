@@ -10,9 +10,7 @@ ECG = FileSource(
     name="ecg",
     description="Electrocardiograms from devices: one recording a file, in counts of the converter.",
     owners=("team:cardiology",),
-    readers=(
-        Reader("matlab5", "MATLAB 5 file (.mat)", recognises=read.recognise_matlab5, read=read.read_matlab5),
-    ),
+    readers=(Reader("matlab5", "MATLAB 5 file (.mat)", recognises=read.recognise_matlab5, read=read.read_matlab5),),
     tables=(
         Table("samples", schema.Samples),
         Table("recordings", schema.Recordings, derived_from=("samples",)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from resources.errors import UserError
+
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
 
 _SNAPSHOT_AGE = timedelta(minutes=10)
@@ -32,7 +36,7 @@ _TABLE_PROPERTIES = {
 }
 
 
-class SchemaConflict(Exception):
+class SchemaConflict(UserError):
     """A table in the lake cannot take the rows of its source's schema. The message says what differs."""
 
 
@@ -97,10 +101,8 @@ class Lake:
         try:
             loaded = self.catalog.load_table(identifier)
         except NoSuchTableError:
-            try:
+            with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(identifier[0])
-            except NamespaceAlreadyExistsError:
-                pass
             try:
                 loaded = self.catalog.create_table(identifier, schema, properties=_TABLE_PROPERTIES)
             except TableAlreadyExistsError:
@@ -128,9 +130,7 @@ class Lake:
         if add or remove_file_ids:
             with loaded.transaction() as transaction:
                 if remove_file_ids and base is not None:
-                    from pyiceberg.expressions import In
-
-                    transaction.delete(In("file_id", set(remove_file_ids)), snapshot_properties=labels)
+                    transaction.delete(_of_files(remove_file_ids), snapshot_properties=labels)
                 if add:
                     transaction.add_files(list(add), snapshot_properties=labels, check_duplicate_files=False)
         _expire(loaded)
@@ -147,7 +147,7 @@ class Lake:
         from pyiceberg.expressions import AlwaysTrue, EqualTo
 
         loaded = self.catalog.load_table(self.identifier(table))
-        row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()
+        row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()  # type: ignore[call-arg, arg-type]
         tasks = loaded.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files()
         return [task.file.file_path for task in tasks]
 
@@ -164,6 +164,12 @@ class Lake:
         """Where the table's files lie, also before it is made."""
         namespace, name = self.identifier(table)
         return f"file://{self.folder / 'warehouse' / namespace / name}"
+
+
+def _of_files(file_ids: Collection[str]) -> BooleanExpression:
+    from pyiceberg.expressions import In
+
+    return In("file_id", set(file_ids))  # type: ignore[call-arg, arg-type]  # its constructor is not typed
 
 
 def new_data_file(folder: str, batch_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from resources.errors import UserError
 from resources.lake.lake import Lake, TableName
 from resources.ledger import Ledger
 from resources.ledger.publishing import all_published
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 OPERATIONS = "operations"
 
 
-class QueryError(ValueError):
+class QueryError(UserError):
     """The query is wrong. The message is the engine's own."""
 
 
@@ -50,11 +51,11 @@ def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
 
     with connect(lake, ledger, query) as connection:
         try:
-            result = connection.execute(query).to_arrow_table()
+            relation = connection.sql(query)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             known = ", ".join(list_tables(ledger))
             raise QueryError(f"{error}\nTables: {known}") from error
-        return result
 
 
 def list_tables(ledger: Ledger) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources.errors import UserError
 from resources.landing.store import FileChanged, FileGone, Skipped
 from resources.ledger.arrivals import Look
 
@@ -18,7 +19,7 @@ _BIG_FILE_BYTES = 64 * 1024 * 1024
 """From this size on a reader gets the file's path instead of its bytes in memory."""
 
 
-class BadKey(ValueError):
+class BadKey(UserError):
     """A key that the landing store cannot take. The message says what to do."""
 
 
@@ -105,9 +106,8 @@ class FolderStore:
         target = self.root / key
         if target.is_dir():
             raise BadKey(f"{key!r} is a folder in the landing store. Choose another key with --key.")
-        if target.is_file() and target.stat().st_size == source_path.stat().st_size:
-            if sha256_of(target) == sha256_of(source_path):
-                return False
+        if _same_bytes(target, source_path):
+            return False
         aside = self.root / ".landing" / uuid.uuid4().hex
         aside.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -144,6 +144,10 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _same_bytes(left: Path, right: Path) -> bool:
+    return left.is_file() and left.stat().st_size == right.stat().st_size and sha256_of(left) == sha256_of(right)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
+from resources.errors import UserError
 from resources.ledger import leases
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
@@ -80,7 +81,7 @@ class Claim:
         return self.lease.owner
 
 
-class NotClaimed(RuntimeError):
+class NotClaimed(UserError):
     """The batch is not there to be worked on. The message says why."""
 
 
@@ -94,9 +95,17 @@ class BatchBusy(NotClaimed):
 
 def _batch(row: Row) -> Batch:
     return Batch(
-        row.batch_id, row.source, BatchState(row.state), row.files, row.size_bytes, row.attempt, row.run_id,
-        row.not_before, row.released, row.error,
-    )  # fmt: skip
+        row.batch_id,
+        row.source,
+        BatchState(row.state),
+        row.files,
+        row.size_bytes,
+        row.attempt,
+        row.run_id,
+        row.not_before,
+        row.released,
+        row.error,
+    )
 
 
 def get_batch(ledger: Ledger, batch_id: str) -> Batch:
@@ -148,9 +157,16 @@ def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = Fals
         batch_id = batch_id_for(members, now)
         connection.execute(
             insert(batches).values(
-                batch_id=batch_id, source=source, state=BatchState.PLANNED.value, files=len(members),
-                size_bytes=size_bytes, attempt=0, released=False, created_at=now, updated_at=now,
-            )  # fmt: skip
+                batch_id=batch_id,
+                source=source,
+                state=BatchState.PLANNED.value,
+                files=len(members),
+                size_bytes=size_bytes,
+                attempt=0,
+                released=False,
+                created_at=now,
+                updated_at=now,
+            )
         )
         move(connection, members, FileState.PENDING, at=now, reason=f"planned in {batch_id}", batch_id=batch_id)
         return _get(connection, batch_id)
@@ -205,9 +221,13 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> C
                 update(batches)
                 .where(batches.c.batch_id == batch_id)
                 .values(
-                    state=BatchState.RUNNING.value, run_id=run_id, attempt=batch.attempt + 1, not_before=None,
-                    error=None, updated_at=now,
-                )  # fmt: skip
+                    state=BatchState.RUNNING.value,
+                    run_id=run_id,
+                    attempt=batch.attempt + 1,
+                    not_before=None,
+                    error=None,
+                    updated_at=now,
+                )
             )
         rows = connection.execute(
             select(files.c.file_id, files.c.key, files.c.version, files.c.size_bytes)
@@ -218,9 +238,14 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> C
         ids = [row.file_id for row in rows]
         if not again:
             move(
-                connection, ids, FileState.RUNNING, at=now, reason="claimed", run_id=run_id,
+                connection,
+                ids,
+                FileState.RUNNING,
+                at=now,
+                reason="claimed",
+                run_id=run_id,
                 attempts=files.c.attempts + 1,
-            )  # fmt: skip
+            )
         return Claim(_get(connection, batch_id), lease, tuple(ClaimedFile(*row) for row in rows))
 
 

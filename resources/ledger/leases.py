@@ -64,9 +64,7 @@ def renew(ledger: Ledger, lease: Lease, seconds: float) -> None:
     with ledger.write() as connection:
         check(connection, lease)
         connection.execute(
-            update(leases)
-            .where(leases.c.name == lease.name)
-            .values(expires_at=utc_now() + timedelta(seconds=seconds))
+            update(leases).where(leases.c.name == lease.name).values(expires_at=utc_now() + timedelta(seconds=seconds))
         )
 
 

@@ -145,9 +145,12 @@ def publish(
         leases.check(connection, turn)
         connection.execute(
             insert(publications).values(
-                source=batch.source, batch_id=batch.batch_id, run_id=run_id, published_at=now,
+                source=batch.source,
+                batch_id=batch.batch_id,
+                run_id=run_id,
+                published_at=now,
                 snapshots={**_published(connection, batch.source), **snapshots},
-            )  # fmt: skip
+            )
         )
         _forget_rows(connection, rows_removed)
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"

@@ -36,13 +36,13 @@ def count_by_state(ledger: Ledger, source: str | None = None) -> dict[str, int]:
     if source:
         query = query.where(files.c.source == source)
     with ledger.read() as connection:
-        return {state: count for state, count in connection.execute(query)}
+        return dict(connection.execute(query).tuples().all())
 
 
 def count_states_of_batch(ledger: Ledger, batch_id: str) -> dict[str, int]:
     query = select(files.c.state, func.count()).where(files.c.batch_id == batch_id).group_by(files.c.state)
     with ledger.read() as connection:
-        return {state: count for state, count in connection.execute(query)}
+        return dict(connection.execute(query).tuples().all())
 
 
 def list_files(
@@ -131,5 +131,7 @@ def oldest_unsettled(ledger: Ledger, source: str) -> datetime | None:
     """When the oldest file that is still to be read landed."""
     with ledger.read() as connection:
         return connection.scalar(
-            select(func.min(files.c.landed_at)).where(files.c.source == source, files.c.state.in_(["pending", "running"]))
+            select(func.min(files.c.landed_at)).where(
+                files.c.source == source, files.c.state.in_(["pending", "running"])
+            )
         )

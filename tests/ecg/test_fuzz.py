@@ -52,8 +52,7 @@ def outcome(data: bytes, config: EcgConfig) -> str:
         check_signal(recording, config)
         tables(recording, config)
     except Refused as error:
-        assert error.message
-        return error.error_class
+        return error.error_class if error.message else "refused without a reason"
     return "recording"
 
 
