@@ -163,7 +163,7 @@ def test_the_message_names_what_was_found_and_expected() -> None:
         (matlab5(COUNTS)[:2000], "cut short"),
         (matlab5(COUNTS) + b"\x0e\0\0", "stray"),
         (matlab5(COUNTS, compress=True)[:-1], "cut short"),
-        (header(), "set signal_variable"),
+        (header(), "set STRANDLINE_ECG_SIGNAL_VARIABLE"),
         (header() + matrix(1, 2_000_000_000, b"\1\0\2\0"), "2,000,000,000"),
         (header() + matrix(1, -3, b"\1\0\2\0\3\0"), "by its own account"),
         (header() + matrix(1, 9, bytes(4)), "scipy.io says"),
@@ -213,7 +213,7 @@ def test_an_archive_bomb_is_refused_in_bounded_memory(columns: int) -> None:
         tracemalloc.stop()
     assert len(bomb) < 200_000
     assert error.error_class == "unreadable"
-    assert "max_unpacked_mb" in error.message
+    assert "STRANDLINE_ECG_MAX_UNPACKED_MB" in error.message
     assert peak < 30_000_000
 
 
