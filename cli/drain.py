@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +14,7 @@ import click
 
 from cli.instance import use_dagster_home
 from cli.progress import BarReporter
+from cli.signals import terminate_as_interrupt
 from pipeline_assets.source import FileSource
 from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live, plan
 from resources.ledger.queries import count_states_of_batch
@@ -54,7 +53,7 @@ def drain_sources(platform: Platform, sources: Sequence[FileSource], *, as_json:
     """Process everything outstanding of some sources. Returns the exit code."""
     use_dagster_home(platform.settings)
     summary = Summary()
-    with _terminate_as_interrupt(), BarReporter() as bar:
+    with terminate_as_interrupt(), BarReporter() as bar:
         for source in sources:
             _Drain(platform, source, bar, summary).until_done()
     if as_json:
@@ -77,18 +76,6 @@ def _print(summary: Summary) -> None:
         click.echo(f"not taken: {text}")
     for text in summary.failed:
         click.echo(f"FAILED: {text}", err=True)
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Drain:

@@ -131,7 +131,17 @@ def release(batch_id: str) -> None:
     click.echo(f"batch {batch.batch_id} waits for its next run ({batch.files} files)")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the UI; the next free one if it is taken.")
+@click.option("--once", is_flag=True, help="Stop everything after printing the answers.")
+def demo(port: int, once: bool) -> None:
+    """Start the UI with sensors on, land generated files of every source, and show the rows they become."""
+    from cli.demo import run_demo
+
+    sys.exit(run_demo(_platform(), port, once=once))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def dev(options: tuple[str, ...]) -> None:
     """Start the Dagster UI with the sensors on. OPTIONS go to `dagster dev`, such as `-p 3001`."""

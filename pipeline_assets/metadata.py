@@ -48,7 +48,7 @@ def table_metadata(source: FileSource, table: Table, uri: str) -> dict[str, Any]
         "dagster/table_name": f"{source.name}.{table.name}",
         "dagster/uri": uri,
         "dagster/storage_kind": "iceberg",
-        "query it": dg.MetadataValue.md(f'`strandline sql "select * from {source.name}.{table.name} limit 10"`'),
+        "query it": dg.MetadataValue.md(f'`strandline sql "SELECT * FROM {source.name}.{table.name} LIMIT 10"`'),
         **code_references([table.schema, source.derive] + [reader.read for reader in source.readers]),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -68,6 +69,8 @@ class FileSource:
             None for a source with one table whose rows the reader gives.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
+    examples: writes generated files of the source into a folder, good ones and broken ones.
+    question: a query worth asking of the tables, for people who begin.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
 
@@ -79,6 +82,8 @@ class FileSource:
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
+    examples: Callable[[Path], Any] | None = None
+    question: str = ""
     hold_above: float = 0.95
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)
@@ -96,6 +101,10 @@ class FileSource:
     def prefix(self) -> str:
         """The source's folder in the landing store, with the slash."""
         return f"{self.name}/"
+
+    @property
+    def example_query(self) -> str:
+        return self.question or f"SELECT * FROM {self.name}.{self.tables[0].name} LIMIT 5"
 
     @property
     def table_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_assets.ecg import derive, picture, read, schema
+from pipeline_assets.ecg import derive, examples, picture, read, schema
 from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.source import FileSource, Reader, Table
 
@@ -19,4 +19,7 @@ ECG = FileSource(
     derive=derive.checked_tables,
     config=EcgConfig,
     picture=picture.recording_png,
+    examples=examples.write_examples,
+    question="SELECT source_key, lead, duration_s, beats, round(heart_rate_bpm, 1) AS heart_rate_bpm "
+    "FROM ecg.recordings ORDER BY source_key",
 )

@@ -221,7 +221,7 @@ def test_the_limit_is_on_all_elements_together() -> None:
     piece = packed(matrix(1, 1_000_000, bytes(2_000_000)))
     config = EcgConfig(samples=None, max_unpacked_mb=5)
     assert read(header() + piece * 2, config).signal_adu.shape == (1, 1_000_000)
-    assert "max_unpacked_mb" in refused(header() + piece * 3, config).message
+    assert "STRANDLINE_ECG_MAX_UNPACKED_MB" in refused(header() + piece * 3, config).message
 
 
 def test_every_sample_file_is_refused_as_declared(examples: list[Example]) -> None:

@@ -1,0 +1,51 @@
+# Everything needs Python 3.11 or newer and make; the first call sets up .venv from the pinned requirements.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo dev test lint types check setup lock clean
+help:
+	@echo "make demo    set up, start the UI, land generated files, show the rows (Ctrl-C stops it)"
+	@echo "make dev     set up, start the UI with the sensors on (http://127.0.0.1:3000)"
+	@echo "make test    set up, run the tests"
+	@echo "make check   lint, types, import rules, tests: what CI runs"
+	@echo "make lock    pin the requirements anew"
+	@echo "make clean   remove .venv (never .strandline, which holds data)"
+
+demo: setup
+	@$(BIN)/strandline demo $(OPTIONS)
+
+dev: setup
+	@$(BIN)/strandline dev $(OPTIONS)
+
+test: setup
+	$(BIN)/python -m pytest $(OPTIONS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test
+
+setup: $(READY)
+
+$(READY): requirements-setup.txt requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed, and none was found. Install it, or: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" || { echo "$(PYTHON) has no venv module (on Debian: apt-get install python3-venv)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,185 @@
+"""`strandline demo`: the whole path of a file on generated files, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from cli.land import land_files
+from cli.query import as_text_table
+from cli.signals import terminate_as_interrupt
+from pipeline_assets.registry import SOURCES
+from pipeline_assets.source import FileSource
+from resources.lake.sql import run_query
+from resources.ledger.queries import count_by_state, list_files
+from resources.ledger.states import SETTLED, FileState
+from resources.platform import Platform
+
+_START_SECONDS = 120.0
+_ROWS_SECONDS = 180.0
+_STOP_SECONDS = 20.0
+_LOCALHOST = "127.0.0.1"
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on. The message says why and where to look."""
+
+
+def run_demo(platform: Platform, port: int, *, once: bool) -> int:
+    """Start, land, wait, show, stop. Returns the exit code."""
+    port = free_port(port)
+    address = f"http://{_LOCALHOST}:{port}"
+    log = platform.settings.home / "dagster-dev.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    click.echo(f"Starting Dagster with the sensors on (log: {log}) ...")
+    process = _start(port, log)
+    try:
+        with terminate_as_interrupt():
+            return _run(platform, process, address, log, once)
+    except DemoError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        click.echo("Stopping ...")
+        stop(process)
+
+
+def _run(platform: Platform, process: subprocess.Popen[bytes], address: str, log: Path, once: bool) -> int:
+    _wait_for_ui(process, address, log)
+    keys = [key for source in SOURCES for key in _land_examples(platform, source)]
+    _wait_for_rows(platform, process, keys, log)
+    _show(platform, address)
+    if not once:
+        click.echo("Press Ctrl-C to stop everything.")
+        process.wait()
+        _check_alive(process, log)
+    return 0
+
+
+def free_port(port: int) -> int:
+    """The port, or the first free one after it."""
+    for candidate in range(port, port + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex((_LOCALHOST, candidate)) != 0:
+                return candidate
+    raise DemoError(f"no free port from {port} to {port + 99}; choose another with --port")
+
+
+def _start(port: int, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "cli.main", "dev", "-h", _LOCALHOST, "-p", str(port)]
+    root = Path(__file__).parent.parent
+    with log.open("wb") as output:
+        # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=root, start_new_session=True)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the UI, the daemon, the code server and their runs; none is left when this returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        if _group_is_gone(process, 0.0):
+            break
+        try:
+            os.killpg(process.pid, number) if number != signal.SIGINT else process.send_signal(number)
+        except ProcessLookupError:
+            break
+        if _group_is_gone(process, seconds):
+            break
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _group_is_gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        process.poll()
+        try:
+            os.killpg(process.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+
+
+def _check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise DemoError(f"Dagster ended by itself (exit code {process.returncode}). The end of {log}:\n{last}")
+
+
+def _wait_for_ui(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        _check_alive(process, log)
+        try:
+            with urllib.request.urlopen(f"{address}/server_info", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise DemoError(f"the UI did not answer at {address} within {_START_SECONDS:.0f} s; see {log}")
+
+
+def _land_examples(platform: Platform, source: FileSource) -> list[str]:
+    if source.examples is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        source.examples(Path(folder))
+        below = [path for path in sorted(Path(folder).iterdir()) if not path.name.startswith(".")]
+        landed = land_files(platform.landing, source, below, None)
+    changed = sum(item.changed for item in landed)
+    click.echo(
+        f"Landed {len(landed)} {source.name} files in {platform.landing.root / source.name}"
+        + ("" if changed else " (the same bytes as before, so nothing changes)")
+    )
+    return [item.key for item in landed]
+
+
+def _wait_for_rows(platform: Platform, process: subprocess.Popen[bytes], keys: list[str], log: Path) -> None:
+    started = time.monotonic()
+    said = ""
+    while time.monotonic() - started < _ROWS_SECONDS:
+        _check_alive(process, log)
+        states = {row.key: row.state for row in list_files(platform.ledger)}
+        counts = Counter(states.get(key, "not seen yet") for key in keys)
+        line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        if line != said:
+            said = line
+            click.echo(f"  {time.monotonic() - started:5.1f} s  {line}")
+        if set(counts) <= {str(state) for state in SETTLED}:
+            return
+        time.sleep(0.3)
+    raise DemoError(f"after {_ROWS_SECONDS:.0f} s not all files are settled ({said}); see {log}, or `strandline files`")
+
+
+def _show(platform: Platform, address: str) -> None:
+    for source in SOURCES:
+        query = source.example_query
+        click.echo(f'\n$ strandline sql "{query}"')
+        click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
+    query = "SELECT key, error_class, error FROM operations.quarantine ORDER BY quarantined_at LIMIT 20"
+    refused = count_by_state(platform.ledger).get(FileState.QUARANTINED, 0)
+    click.echo(f'{refused} files were refused, each with its reason:\n$ strandline sql "{query}"')
+    click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
+    first = SOURCES[0]
+    table = f"{address}/assets/{first.name}/{first.tables[0].name}"
+    click.echo(f"The UI: {address}")
+    click.echo(f"  {address}/asset-groups    the lineage, from raw files to tables")
+    click.echo(f"  {table}    counts, columns, refused files; click [Show Markdown] beside `picture`")
+    click.echo(f"  {table}?view=checks    the checks, batch by batch")
+    click.echo(f"  {address}/runs    the runs that the sensor started")
+    click.echo("In another terminal (strandline is .venv/bin/strandline):")
+    click.echo(f"  strandline land {first.name} FILE...    more files; seconds later they are rows")
+    click.echo("  strandline files    every file and what became of it; strandline explain KEY tells one's story")

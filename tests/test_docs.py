@@ -1,0 +1,48 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline_assets.registry import SOURCES
+from resources.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `STRANDLINE_(\w+)` \| ([^|]+) \|", (ROOT / "docs/settings.md").read_text(), re.M))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, int | float) and name != "workers":
+            assert float(rows[name.upper()]) == field.default, name
+
+
+def test_every_source_has_a_page_that_names_its_tables_columns_and_settings() -> None:
+    for source in SOURCES:
+        page = (ROOT / f"docs/sources/{source.name}.md").read_text()
+        for table in source.tables:
+            assert f"`{source.name}.{table.name}`" in page
+            for column in table.schema.to_schema().columns:
+                assert re.search(rf"\b{column}\b", page), column
+        for name in source.config.model_fields:
+            assert (
+                f"STRANDLINE_{source.name.upper()}_{name.upper()}" in page
+                or f"..._{name.split('_', 1)[-1].upper()}" in page
+                or f"..._{name.upper()}" in page
+            ), name
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"`?make ([a-z]+)", (ROOT / document).read_text()):
+            assert target in targets, f"{document}: make {target}"
