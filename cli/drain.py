@@ -158,6 +158,7 @@ class _Runner:
 
         from pipeline_assets.definitions import Overrides, build_defs
         from pipeline_assets.source_defs import job_name, partitions_name
+        from sensors.dead_runs import end_dead_runs
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         overrides = Overrides(
@@ -165,6 +166,7 @@ class _Runner:
         )
         self._job = build_defs(overrides).resolve_job_def(job_name(source))
         self._partitions = partitions_name(source)
+        end_dead_runs(dg.DagsterInstance.get(), source, platform.settings.lease_seconds)
 
     @staticmethod
     def new_run_id() -> str:

@@ -105,11 +105,11 @@ def _read_one(task: SliceTask, file: ClaimedFile, content: bytes | Path) -> dict
         if error.errno in _MACHINE_ERRNOS:
             raise
         return _fault_of_reader(error)
-    except Exception as error:
+    except BaseException as error:  # sys.exit() in a library, a panic in Rust code: not a person who stops the run
         return _fault_of_reader(error)
 
 
-def _fault_of_reader(error: Exception) -> Refusal:
+def _fault_of_reader(error: BaseException) -> Refusal:
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     return Refusal(

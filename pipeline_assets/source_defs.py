@@ -17,6 +17,7 @@ from pipeline_assets.source import FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
 from resources.lake.lake import SchemaConflict, TableName
 from resources.ledger.batches import Batch, BatchBusy, BatchState, NotClaimed, get_batch
+from resources.ledger.leases import this_process
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 
@@ -24,6 +25,7 @@ BATCH_TAG = "strandline/batch"
 ATTEMPT_TAG = "strandline/attempt"
 SOURCE_TAG = "strandline/source"
 STARTED_BY_TAG = "strandline/started_by"
+PROCESS_TAG = "strandline/process"
 DRAIN = "drain"
 
 _PROGRESS_EVERY_SECONDS = 5.0
@@ -113,6 +115,8 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         metadata=metadata.raw_metadata(source, f"file://{platform.landing.root / source.name}"),
     )
     def raw_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+        # Tells a run whose process died from one that works; see sensors.dead_runs.
+        context.instance.add_run_tags(context.run_id, {PROCESS_TAG: this_process()})
         batch = _batch_of(context, platform)
         start_fork_server(preload_for(source))
         files = list_files(platform.ledger, batch_id=batch.batch_id)

@@ -22,7 +22,8 @@ class Platform:
 
     @cached_property
     def landing(self) -> FolderStore:
-        return FolderStore(self.settings.landing_folder)
+        # A folder that was chosen is somebody's: if it is not there, its disk is not either.
+        return FolderStore(self.settings.landing_folder, must_exist=self.settings.landing is not None)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -16,6 +16,7 @@ from resources.errors import UserError
 
 PREFIX = "STRANDLINE_"
 DEFAULT_NAMESPACE = "default"
+_SPECIAL = frozenset("?#%*[]")
 
 
 class SettingsError(UserError):
@@ -60,7 +61,12 @@ class Settings(BaseSettings):
     @field_validator("home", "landing")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().resolve()
+        if value is None:
+            return None
+        path = value.expanduser().resolve()
+        if not _SPECIAL.isdisjoint(str(path)):
+            raise ValueError(f"the path must have none of {' '.join(sorted(_SPECIAL))} in it; it stands in addresses")
+        return path
 
     @classmethod
     def load(cls) -> Settings:

@@ -7,6 +7,7 @@ import dagster as dg
 from pipeline_assets.source_defs import SourceDefs, run_tags
 from resources.ledger.batches import Batch, count_lost_request, due, plan
 from resources.platform import Platform
+from sensors.dead_runs import end_dead_runs
 from sensors.discovery import Discovery
 from sensors.looking import batch_limits, look_for_arrivals
 
@@ -31,6 +32,8 @@ def build_arrivals_sensor(
             context.log.warning(f"{skipped.name} is not taken: {skipped.reason}")
         if found.new_files:
             context.log.info(f"{len(found.new_files)} new files of {found.listed} keys")
+        for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
+            context.log.warning(f"run {run_id} is dead; its batch is taken back if it was not finished")
         plan(platform.ledger, source.name, batch_limits(platform))
         batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
         if not batches:

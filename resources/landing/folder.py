@@ -23,6 +23,10 @@ class BadKey(UserError):
     """A key that the landing store cannot take. The message says what to do."""
 
 
+class LandingGone(UserError, OSError):
+    """The landing folder is not there: not the same as an empty one."""
+
+
 @dataclass(frozen=True)
 class FolderFetcher:
     root: Path
@@ -37,6 +41,8 @@ class FolderFetcher:
                 content = path.read_bytes()
                 found = hashlib.sha256(content).hexdigest()
         except (FileNotFoundError, NotADirectoryError) as error:
+            if not self.root.is_dir():
+                raise LandingGone(f"The landing folder {self.root} is not there any more. Mount it again.") from error
             raise FileGone(key) from error
         if found != version:
             raise FileChanged(key)
@@ -48,13 +54,15 @@ class FolderStore:
 
     name = "folder"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, must_exist: bool = False) -> None:
         self.root = root
+        self.must_exist = must_exist
 
     def __repr__(self) -> str:
         return f"FolderStore({self.root})"
 
     def list(self, prefix: str) -> Iterator[Look | Skipped]:
+        self._check_there()
         top = self.root / prefix
         if top.is_dir():
             yield from self._walk(str(top), prefix.rstrip("/"))
@@ -77,6 +85,12 @@ class FolderStore:
                     except FileNotFoundError:
                         continue
                     yield Look(entry_key, info.st_size, info.st_mtime_ns)
+
+    def _check_there(self) -> None:
+        if self.must_exist and not self.root.is_dir():
+            raise LandingGone(
+                f"The landing folder {self.root} is not there. Mount or make it, or correct STRANDLINE_LANDING."
+            )
 
     def look(self, key: str) -> Look | None:
         try:
@@ -103,6 +117,7 @@ class FolderStore:
         Writes aside and renames, so that no reader sees half a file. Raises BadKey.
         """
         check_key(key)
+        self._check_there()
         target = self.root / key
         if target.is_dir():
             raise BadKey(f"{key!r} is a folder in the landing store. Choose another key with --key.")
