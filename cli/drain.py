@@ -15,7 +15,9 @@ import click
 from cli.instance import use_dagster_home
 from cli.progress import BarReporter
 from cli.signals import terminate_as_interrupt
+from pipeline_assets.batch_run import preload_for
 from pipeline_assets.source import FileSource
+from pipeline_assets.worker_pool import start_fork_server
 from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live, plan
 from resources.ledger.queries import count_states_of_batch
 from resources.platform import Platform
@@ -126,6 +128,8 @@ class _Drain:
         return ran
 
     def _run(self, batch: Batch) -> bool:
+        # Its imports and Dagster's own below go on side by side.
+        start_fork_server(preload_for(self.source, batch.files))
         from dagster import DagsterInstance
 
         from pipeline_assets.source_defs import DRAIN, STARTED_BY_TAG, run_tags

@@ -23,7 +23,6 @@ from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
-from resources.ledger.arrivals import forget_looks
 from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import (
@@ -41,6 +40,7 @@ from resources.platform import Platform
 _SLICE_FILES = 64
 _SLICE_BYTES = 16 * 1024 * 1024
 _PICTURE_SECONDS = 30.0
+_LARGE_BATCH_FILES = 200
 _LONGEST_ERROR = 2000
 
 _log = logging.getLogger(__name__)
@@ -98,11 +98,16 @@ class _Work:
         return sum(outcome.state == FileState.QUARANTINED for outcome in self.outcomes.values())
 
 
-def preload_for(source: FileSource) -> list[str]:
-    """Modules that reader processes of a source import before their first slice."""
+def preload_for(source: FileSource, files: int) -> list[str]:
+    """Modules that the reader processes of a batch import before their first slice.
+
+    What only the picture needs delays the first row, so a small batch does without; for a large one it is worth it,
+    because another batch is likely to follow.
+    """
     functions = [reader.read for reader in source.readers] + [source.derive, source.picture]
     own = {function.__module__ for function in functions if function is not None}
-    return ["pipeline_assets.reading", "pandera.pandas", *sorted(own - {"__main__"})]
+    picture = source.preload_for_picture if files >= _LARGE_BATCH_FILES else ()
+    return ["pipeline_assets.reading", "pandera.pandas", *sorted(own - {"__main__"}), *source.preload, *picture]
 
 
 def run_batch(
@@ -163,7 +168,7 @@ def _run_claimed(
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
-        with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source)) as pool:
+        with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
             work = _read_all(platform, source, config, claimed, folders, pool, reporter)
             _hold_if_too_many_refused(source, claimed, work)
             drawn = _begin_picture(platform, source, config, claimed, work, pool)
@@ -268,7 +273,6 @@ def _commit(
 ) -> dict[str, Committed]:
     """Write every table and publish them together. The caller's claim ends with it."""
     ledger = platform.ledger
-    _forget_changed(platform, claimed, work)
     with _commit_turn(platform, source, claimed, heartbeat, reporter) as turn:
         good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
         others = rivals(ledger, good)
@@ -301,14 +305,6 @@ def _commit(
             rows_removed=sorted(remove),
         )
     return tables
-
-
-def _forget_changed(platform: Platform, claimed: Claim, work: _Work) -> None:
-    """Let discovery look anew at keys whose bytes were not the ones the ledger knew."""
-    changed = {o.file_id for o in work.outcomes.values() if o.state in {FileState.SUPERSEDED, FileState.DELETED}}
-    if changed:
-        keys = [file.key for file in claimed.files if file.file_id in changed]
-        forget_looks(platform.ledger, platform.landing.name, keys)
 
 
 @contextmanager

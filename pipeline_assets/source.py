@@ -71,6 +71,8 @@ class FileSource:
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
     examples: writes generated files of the source into a folder, good ones and broken ones.
     question: a query worth asking of the tables, for people who begin.
+    preload, preload_for_picture: modules that `read` and `derive`, or `picture`, import inside their functions, so that
+            the definitions load fast; reader processes import them once, before their first file.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
 
@@ -84,6 +86,8 @@ class FileSource:
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
     examples: Callable[[Path], Any] | None = None
     question: str = ""
+    preload: tuple[str, ...] = ()
+    preload_for_picture: tuple[str, ...] = ()
     hold_above: float = 0.95
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)

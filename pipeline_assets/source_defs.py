@@ -118,7 +118,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         # Tells a run whose process died from one that works; see sensors.dead_runs.
         context.instance.add_run_tags(context.run_id, {PROCESS_TAG: this_process()})
         batch = _batch_of(context, platform)
-        start_fork_server(preload_for(source))
+        start_fork_server(preload_for(source, batch.files))
         files = list_files(platform.ledger, batch_id=batch.batch_id)
         records = [
             {"key": row.key, "bytes": row.size_bytes, "state": row.state, "landed_at": row.landed_at.isoformat(),

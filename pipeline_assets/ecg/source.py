@@ -19,6 +19,8 @@ ECG = FileSource(
     derive=derive.checked_tables,
     config=EcgConfig,
     picture=picture.recording_png,
+    preload=("scipy.io", "sleepecg"),
+    preload_for_picture=("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image"),
     examples=examples.write_examples,
     question="SELECT source_key, lead, duration_s, beats, round(heart_rate_bpm, 1) AS heart_rate_bpm "
     "FROM ecg.recordings ORDER BY source_key",
