@@ -43,7 +43,7 @@ $(READY): requirements-setup.txt requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@# Plain `dagster dev`, started here, then means the same instance as `strandline dev` and `strandline drain`.
 	@mkdir -p .strandline/dagster && test -f .strandline/dagster/dagster.yaml || cp deploy/local/dagster.yaml .strandline/dagster/
-	@test -f .env || echo "DAGSTER_HOME=$(CURDIR)/.strandline/dagster" > .env
+	@test -f .env || echo 'DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/.strandline/dagster}' > .env
 	@touch $(READY)
 
 lock: setup

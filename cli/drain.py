@@ -67,7 +67,7 @@ def drain_sources(platform: Platform, sources: Sequence[FileSource], *, as_json:
 
 def _print(summary: Summary) -> None:
     files = ", ".join(f"{count:,} {state}" for state, count in sorted(summary.states.items()))
-    click.echo(f"{summary.batches} batches run{': ' + files if files else ''}")
+    click.echo(f"{summary.batches} batch{'' if summary.batches == 1 else 'es'} run{': ' + files if files else ''}")
     if summary.states.get("quarantined"):
         click.echo("refused, with reasons: strandline files --state quarantined")
     for batch_id in summary.held:

@@ -51,7 +51,7 @@ def build_arrivals_sensor(
 
 def _nothing_to_do(found: Discovery) -> str:
     more = f"; {found.unsettled} may still be being written, the next look decides" if found.unsettled else ""
-    return f"no batch to start: {found.listed} keys listed, {len(found.new_files)} new{more}"
+    return f"no batch to start: {len(found.new_files)} new of {found.listed} in the folder{more}"
 
 
 def _wants_run(context: dg.SensorEvaluationContext, platform: Platform, batch: Batch) -> bool:
