@@ -141,7 +141,7 @@ def _land_examples(platform: Platform, source: FileSource) -> list[str]:
         landed = land_files(platform.landing, source, below, None)
     changed = sum(item.changed for item in landed)
     click.echo(
-        f"Landed {len(landed)} {source.name} files in {platform.landing.root / source.name}"
+        f"Landed {len(landed)} {source.name} files in {platform.landing.uri(source.name)}"
         + ("" if changed else " (the same bytes as before, so nothing changes)")
     )
     return [item.key for item in landed]

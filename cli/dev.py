@@ -17,7 +17,8 @@ _WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
 def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
     """Become `dagster dev`. Does not return."""
     use_dagster_home(settings)
-    settings.landing_folder.mkdir(parents=True, exist_ok=True)
+    if settings.landing_folder is not None:
+        settings.landing_folder.mkdir(parents=True, exist_ok=True)
     # The UI's processes start elsewhere: they must mean the same home as this one.
     os.environ["STRANDLINE_HOME"] = str(settings.home)
     # Started in the background of a script, this process may ignore Ctrl-C; `dagster dev` needs it to stop cleanly.

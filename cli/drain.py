@@ -89,6 +89,8 @@ class _Drain:
         self.bar = bar
         self.summary = summary
         self._tried: set[str] = set()
+        self._is_listed = False
+        self._looks = 0
         self._runner: Any = None
 
     def until_done(self) -> None:
@@ -96,7 +98,7 @@ class _Drain:
         while True:
             unsettled = self._look()
             ran = self._run_what_is_due()
-            if ran:
+            if ran or not self._is_listed:
                 continue
             if live(self.platform.ledger, self.source.name):
                 self.bar.say(f"waiting for another run of {self.source.name} to end")
@@ -111,7 +113,12 @@ class _Drain:
     def _look(self) -> int:
         from sensors.looking import batch_limits, look_for_arrivals
 
-        found = look_for_arrivals(self.platform, self.source)
+        # All there is now, whatever a sensor's listing has come by: this drain's first look begins from the start.
+        found = look_for_arrivals(self.platform, self.source, from_start=self._looks == 0)
+        self._looks += 1
+        self._is_listed = self._is_listed or found.complete
+        for warning in found.warnings:
+            self.bar.say(warning)
         for skipped in found.skipped:
             text = f"{skipped.name}: {skipped.reason}"
             if text not in self.summary.skipped:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_assets.source import FileSource
-from resources.landing.folder import BadKey, FolderStore, check_key
+from resources.landing.store import BadKey, LandingStore
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Landed:
     changed: bool
 
 
-def land_files(store: FolderStore, source: FileSource, paths: Sequence[Path], key: str | None) -> list[Landed]:
-    """Copy files in, each whole or not at all. Nothing is copied if any key is wrong. Raises BadKey."""
+def land_files(store: LandingStore, source: FileSource, paths: Sequence[Path], key: str | None) -> list[Landed]:
+    """Copy files in, each whole or not at all. Nothing is copied if any key is wrong. Raises BadKey,
+    ReadOnlyStore."""
     if key is not None:
         if len(paths) != 1 or paths[0].is_dir():
             raise BadKey("--key names one key, so it takes exactly one FILE that is no folder.")
@@ -26,7 +27,7 @@ def land_files(store: FolderStore, source: FileSource, paths: Sequence[Path], ke
         wanted = [pair for path in paths for pair in keys_for(path)]
     keys = [source.prefix + below for _, below in wanted]
     for one in keys:
-        check_key(one)
+        store.check_key(one)
     twice = sorted({one for one in keys if keys.count(one) > 1}) if len(set(keys)) < len(keys) else []
     if twice:
         raise BadKey(f"Several files would get the key {twice[0]!r}. Land them one by one with --key.")

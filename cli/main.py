@@ -13,8 +13,6 @@ from resources.errors import UserError
 if TYPE_CHECKING:
     from resources.platform import Platform
 
-USAGE_ERROR = 2
-
 
 class _Commands(click.Group):
     """Shows errors that a user can cause as their message alone."""
@@ -24,7 +22,7 @@ class _Commands(click.Group):
             return super().invoke(context)
         except UserError as error:
             click.echo(f"Error: {error}", err=True)
-            sys.exit(USAGE_ERROR)
+            sys.exit(error.exit_code)
 
 
 def _platform() -> Platform:

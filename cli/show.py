@@ -136,6 +136,6 @@ def _unknown(platform: Platform, key_or_id: str) -> str:
             "now: strandline drain"
         )
     return (
-        f"No file {key_or_id!r} is known, and the landing store ({platform.landing.root}) has no such key. Keys begin "
+        f"No file {key_or_id!r} is known, and the landing store ({platform.landing.uri('')}) has no such key. Keys begin "
         "with the source's name, such as ecg/...; list what is known with: strandline files --key TEXT"
     )

@@ -211,7 +211,9 @@ def _read_all(
     def submit(files: tuple[ClaimedFile, ...]) -> ProcessFuture:
         fetcher = platform.landing.fetcher()
         task = SliceTask(source, config, fetcher, claimed.batch.batch_id, files, folders)
-        return pool.submit(read_slice, task, timeout=limit * len(files))
+        # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
+        fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
+        return pool.submit(read_slice, task, timeout=limit * len(files) + fetching)
 
     pending = [(files, submit(files)) for files in _slices(claimed.files, platform.settings.workers)]
     while pending:

@@ -23,7 +23,7 @@ from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import HEAD_BYTES, FileSource, Table
 from pipeline_assets.validation import violations
 from resources.lake.lake import new_data_file
-from resources.landing.store import Fetcher, FileChanged, FileGone
+from resources.landing.store import Fetcher, FileArchived, FileChanged, FileGone
 from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
@@ -71,7 +71,14 @@ def read_slice(task: SliceTask) -> SliceResult:
         except FileChanged:
             result.outcomes.append(Outcome(file.file_id, FileState.SUPERSEDED))
             continue
-        decided = _read_one(task, file, content)
+        except FileArchived as archived:
+            refusal = Refusal("archived_object", str(archived))
+            result.outcomes.append(Outcome(file.file_id, FileState.QUARANTINED, refusal=refusal))
+            continue
+        try:
+            decided = _read_one(task, file, content)
+        finally:
+            task.fetcher.done(content)
         if isinstance(decided, Refusal):
             result.outcomes.append(Outcome(file.file_id, FileState.QUARANTINED, refusal=decided))
         else:
@@ -180,5 +187,8 @@ def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, file: ClaimedF
     if source.picture is None:
         return None
     content = fetcher.fetch(file.key, file.version, file.size_bytes)
-    parsed = parse(source, config, landed_file(file.key, content))
-    return source.picture(parsed, derive(source, config, parsed))
+    try:
+        parsed = parse(source, config, landed_file(file.key, content))
+        return source.picture(parsed, derive(source, config, parsed))
+    finally:
+        fetcher.done(content)

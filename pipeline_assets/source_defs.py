@@ -112,7 +112,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         owners=list(source.owners),
         tags={SOURCE_TAG: source.name},
         description=f"The files of a batch, as the landing store has them. {source.description}",
-        metadata=metadata.raw_metadata(source, f"file://{platform.landing.root / source.name}"),
+        metadata=metadata.raw_metadata(source, platform.landing.uri(source.name)),
     )
     def raw_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
         # Tells a run whose process died from one that works; see sensors.dead_runs.

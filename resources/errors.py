@@ -3,3 +3,6 @@
 
 class UserError(Exception):
     """Its message alone is shown: what was found, what was expected, what to do."""
+
+    exit_code = 2
+    """What the command line ends with: 2 for a wrong use, 1 for an error of the platform."""

@@ -6,8 +6,11 @@ from functools import cached_property
 
 from resources.lake.lake import Lake
 from resources.landing.folder import FolderStore
+from resources.landing.queue import NotificationQueue
+from resources.landing.s3 import S3Store
+from resources.landing.store import LandingStore
 from resources.ledger import Ledger
-from resources.settings import Settings
+from resources.settings import S3Address, Settings
 
 
 class Platform:
@@ -21,9 +24,22 @@ class Platform:
         return cls(Settings.load())
 
     @cached_property
-    def landing(self) -> FolderStore:
+    def landing(self) -> LandingStore:
+        settings = self.settings
+        if isinstance(settings.landing, S3Address):
+            return S3Store(
+                settings.landing,
+                endpoint=settings.s3_endpoint,
+                spool=settings.home / "spool",
+                read_only=settings.landing_read_only,
+            )
         # A folder that was chosen is somebody's: if it is not there, its disk is not either.
-        return FolderStore(self.settings.landing_folder, must_exist=self.settings.landing is not None)
+        folder, is_chosen = settings.landing or settings.home / "landing", settings.landing is not None
+        return FolderStore(folder, must_exist=is_chosen, read_only=settings.landing_read_only)
+
+    @cached_property
+    def queue(self) -> NotificationQueue | None:
+        return NotificationQueue(self.settings.queue_url) if self.settings.queue_url else None
 
     @cached_property
     def ledger(self) -> Ledger:

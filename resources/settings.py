@@ -6,11 +6,14 @@ Nothing is opened or created here; paths are only worked out.
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.errors import UserError
 
@@ -23,6 +26,33 @@ class SettingsError(UserError):
     """A setting is missing or malformed. The message names the environment variable."""
 
 
+@dataclass(frozen=True)
+class S3Address:
+    """Where files land in a bucket: everything below a prefix, which is empty or ends with a slash."""
+
+    bucket: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @classmethod
+    def parse(cls, text: str) -> S3Address:
+        """From ``s3://bucket[/prefix]``. Raises ValueError."""
+        match = re.fullmatch(r"s3://([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])(?:/(.*))?", text, re.DOTALL)
+        if match is None:
+            raise ValueError("expected s3://BUCKET or s3://BUCKET/PREFIX")
+        prefix = (match[2] or "").rstrip("/")
+        if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
+            raise ValueError("the prefix must have no empty part, '.' or '..' in it")
+        if not prefix.isprintable() or len(text.encode()) > _LONGEST_ADDRESS:
+            raise ValueError(f"use printable characters only, and at most {_LONGEST_ADDRESS} bytes")
+        return cls(match[1], f"{prefix}/" if prefix else "")
+
+
+_LONGEST_ADDRESS = 255
+
+
 class Settings(BaseSettings):
     """Settings of one deployment. Each field is the variable ``STRANDLINE_<FIELD>`` in upper case."""
 
@@ -32,7 +62,23 @@ class Settings(BaseSettings):
     namespace: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="Name of this deployment beside others.")
     ] = DEFAULT_NAMESPACE
-    landing: Annotated[Path | None, Field(description="Landing folder; default <home>/landing.")] = None
+    landing: Annotated[
+        Path | S3Address | None,
+        NoDecode,
+        Field(description="Landing folder, or s3://bucket[/prefix]; default <home>/landing."),
+    ] = None
+    landing_read_only: Annotated[
+        bool, Field(description="The landing store is somebody else's: never write there.")
+    ] = False
+    s3_endpoint: Annotated[
+        str | None, Field(description="Address of an S3-compatible server; unset means AWS itself.")
+    ] = None
+    queue_url: Annotated[
+        str | None, Field(description="SQS queue with the landing bucket's notifications; listing alone when unset.")
+    ] = None
+    listing_interval_seconds: Annotated[
+        float, Field(ge=0, description="Least time between two full listings of a source by its sensor.")
+    ] = 0.0
 
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
@@ -58,11 +104,37 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=50, description="Longest sensor tick; Dagster's own limit is 60.")
     ] = 40.0
 
-    @field_validator("home", "landing")
+    @field_validator("landing", mode="before")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
+    def _address(cls, value: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return S3Address.parse(value)
+        return value
+
+    @field_validator("s3_endpoint", "queue_url")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("expected an address that begins with http:// or https://")
+        if parts.username or parts.password:
+            raise ValueError("leave user and password out of the address; boto3 finds credentials by its own rules")
+        return value.rstrip("/")
+
+    @field_validator("queue_url")
+    @classmethod
+    def _queue_of_a_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "landing" in info.data and not isinstance(info.data["landing"], S3Address):
+            raise ValueError("a queue tells of files in a bucket; set STRANDLINE_LANDING to s3://BUCKET")
+        return value
+
+    @field_validator("home", "landing")
+    @classmethod
+    def _absolute(cls, value: Path | S3Address | None) -> Path | S3Address | None:
+        if value is None or isinstance(value, S3Address):
+            return value
         path = value.expanduser().resolve()
         if not _SPECIAL.isdisjoint(str(path)):
             raise ValueError(f"the path must have none of {' '.join(sorted(_SPECIAL))} in it; it stands in addresses")
@@ -77,8 +149,9 @@ class Settings(BaseSettings):
             raise SettingsError(_explain(error, PREFIX)) from None
 
     @property
-    def landing_folder(self) -> Path:
-        return self.landing or self.home / "landing"
+    def landing_folder(self) -> Path | None:
+        """The folder where files land; None when they land in a bucket."""
+        return None if isinstance(self.landing, S3Address) else self.landing or self.home / "landing"
 
     @property
     def ledger_url(self) -> str:
@@ -137,5 +210,6 @@ def _explain(error: ValidationError, prefix: str) -> str:
     lines = []
     for problem in error.errors():
         variable = prefix + str(problem["loc"][0]).upper() if problem["loc"] else prefix + "*"
-        lines.append(f"{variable}={problem['input']!r}: {problem['msg']}")
+        shown = re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
+        lines.append(f"{variable}={shown}: {problem['msg']}")
     return "Wrong settings. Correct or unset these environment variables:\n  " + "\n  ".join(lines)

@@ -30,6 +30,8 @@ def build_arrivals_sensor(
         found = look_for_arrivals(platform, source)
         for skipped in found.skipped:
             context.log.warning(f"{skipped.name} is not taken: {skipped.reason}")
+        for warning in found.warnings:
+            context.log.warning(warning)
         if found.new_files:
             context.log.info(f"{len(found.new_files)} new files of {found.listed} keys")
         for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
@@ -37,7 +39,7 @@ def build_arrivals_sensor(
         plan(platform.ledger, source.name, batch_limits(platform))
         batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
         if not batches:
-            return dg.SensorResult(skip_reason=_nothing_to_do(found))
+            return dg.SensorResult(skip_reason=_nothing_to_do(found, platform.landing.kind))
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(run_key=batch.next_run_key, partition_key=batch.batch_id, tags=run_tags(batch))
@@ -49,9 +51,10 @@ def build_arrivals_sensor(
     return arrivals
 
 
-def _nothing_to_do(found: Discovery) -> str:
+def _nothing_to_do(found: Discovery, place: str) -> str:
     more = f"; {found.unsettled} may still be being written, the next look decides" if found.unsettled else ""
-    return f"no batch to start: {len(found.new_files)} new of {found.listed} in the folder{more}"
+    more += "" if found.complete else "; the listing goes on at the next look"
+    return f"no batch to start: {len(found.new_files)} new of {found.listed} in the {place}{more}"
 
 
 def _wants_run(context: dg.SensorEvaluationContext, platform: Platform, batch: Batch) -> bool:

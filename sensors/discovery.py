@@ -1,8 +1,9 @@
-"""Finding out what has landed: looks at a source's folder, and enters whole files into the ledger. No Dagster here."""
+"""Finding out what has landed: lists a source's keys, and enters whole files into the ledger. No Dagster here."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,64 +19,166 @@ from resources.ledger.arrivals import (
     remember_looks,
 )
 from resources.ledger.database import utc_now
+from resources.ledger.sweeps import go_on, save_position
 
 _RECORD_EVERY = 500
+_MOST_FRESH = 20_000
+_LINGER_SECONDS = 5.0
+"""Once something new was found, a listing goes on for no longer than this: what was found wants to be read."""
 
 
 @dataclass
 class Discovery:
-    """What one look at a source's folder found."""
+    """What one look at a source's keys found."""
 
     listed: int = 0
     new_files: list[str] = field(default_factory=list)
     unsettled: int = 0
     """keys whose file may still be being written; the next look decides"""
     skipped: list[Skipped] = field(default_factory=list)
+    complete: bool = True
+    """whether the listing came to its end; if not, the next look goes on"""
+    warnings: list[str] = field(default_factory=list)
 
 
 def discover(
-    ledger: Ledger, store: LandingStore, source: str, prefix: str, *, settle_seconds: float, budget_seconds: float
+    ledger: Ledger,
+    store: LandingStore,
+    source: str,
+    prefix: str,
+    *,
+    settle_seconds: float,
+    budget_seconds: float,
+    rest_seconds: float = 0.0,
+    from_start: bool = False,
 ) -> Discovery:
     """List a source's keys and enter the files that are new and whole.
 
-    A file is whole when its size and modification time are the same at two looks `settle_seconds` apart. Both looks
-    are taken here when the time allows; else the next call takes the second one. Ends by itself soon after
-    `budget_seconds`, having lost nothing: what it did not get to is found by the next call. Raises what the store
-    raises when it cannot be listed: a failed look is not an empty folder.
+    Where files appear bit by bit, one is whole when its size and modification time are the same at two looks
+    `settle_seconds` apart. Both looks are taken here when the time allows; else the next call takes the second one.
+
+    Ends by itself soon after `budget_seconds`, having lost nothing: the next call goes on where this one stopped, and
+    after the end of the keys begins anew, though not before `rest_seconds` have passed. `from_start` begins anew at
+    once. Raises what the store raises when it cannot be listed: a failed look is not an empty folder.
     """
     deadline = time.monotonic() + budget_seconds
-    found = Discovery()
-    known = known_looks(ledger, source, store.name)
-    fresh: list[Look] = []
-    whole: list[Look] = []
-    settled_before = utc_now() - timedelta(seconds=settle_seconds)
-    listed: set[str] = set()
-    for seen in store.list(prefix):
-        if isinstance(seen, Skipped):
-            found.skipped.append(seen)
-            continue
-        listed.add(seen.key)
-        before = known.get(seen.key)
-        if before is None or not before.same_as(seen):
-            fresh.append(seen)
-        elif before.version is None:
-            (whole if before.looked_at <= settled_before else fresh).append(seen)
-    found.listed = len(listed)
-    fresh.sort(key=_by_arrival)
-    whole.sort(key=_by_arrival)
-    forget_looks(ledger, store.name, [key for key, look in known.items() if look.version is None and key not in listed])
+    looking = _Looking(ledger, store, source, settle_seconds, deadline)
+    sweep = go_on(ledger, source, store.name, rest_seconds=rest_seconds, restart=from_start)
+    if sweep is None:
+        looking.take([])
+        return looking.found
+    position = sweep.position
+    try:
+        part: list[Look] = []
+        for page in store.pages(prefix, sweep.position):
+            part += looking.sort_out(page.seen)
+            go_further = page.position is not None and not looking.is_late
+            if go_further and not store.is_atomic and len(part) < _MOST_FRESH:
+                continue
+            looking.take(part)
+            part, position = [], page.position
+            if not go_further or looking.is_late:
+                break
+    except BaseException:
+        if position is not None and position != sweep.position:
+            save_position(ledger, sweep, position, keep_time=rest_seconds > 0)
+        raise
+    save_position(ledger, sweep, position, keep_time=rest_seconds > 0)
+    looking.found.complete = position is None
+    return looking.found
 
-    unsettled: list[Look] = []
-    if fresh and time.monotonic() + settle_seconds < deadline:
-        time.sleep(settle_seconds)
-        settled, unsettled = _look_again(store, fresh)
-        whole += settled
-    else:
+
+class _Looking:
+    """One look: what it has found so far, and how it tells new keys from old ones."""
+
+    def __init__(
+        self, ledger: Ledger, store: LandingStore, source: str, settle_seconds: float, deadline: float
+    ) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.source = source
+        self.settle_seconds = settle_seconds
+        self.deadline = deadline
+        self.found = Discovery()
+        self._list_until = deadline
+        self._known: dict[str, KnownLook] = {}
+        self._left_over = {} if store.is_atomic else known_looks(ledger, source, store.name, unsettled=True)
+        self._settled_before = utc_now() - timedelta(seconds=settle_seconds)
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() > self._list_until
+
+    def sort_out(self, seen: Iterable[Look | Skipped]) -> list[Look]:
+        """Those of the keys seen that are new, changed, or not known to be whole."""
+        looks = [one for one in seen if isinstance(one, Look)]
+        self.found.skipped += [one for one in seen if isinstance(one, Skipped)]
+        self.found.listed += len(looks)
+        known = known_looks(self.ledger, self.source, self.store.name, [look.key for look in looks])
+        part = [look for look in looks if _is_news(known.get(look.key), look)]
+        self._known |= {look.key: known[look.key] for look in part if look.key in known}
+        for look in looks:
+            self._left_over.pop(look.key, None)
+        return part
+
+    def take(self, part: list[Look]) -> None:
+        """Enter what is whole, and remember the rest for the next look."""
+        part += self._look_at_left_over()
+        whole: list[Look] = []
+        fresh: list[Look] = []
+        for look in sorted(part, key=_by_arrival):
+            (whole if self.store.is_atomic or self._has_settled(look) else fresh).append(look)
         unsettled = fresh
-    unsettled += _enter(ledger, store, source, whole, deadline, found)
-    _remember(ledger, store, source, unsettled, known)
-    found.unsettled = len(unsettled)
-    return found
+        if fresh and time.monotonic() + self.settle_seconds < self.deadline:
+            time.sleep(self.settle_seconds)
+            settled, unsettled = _look_again(self.store, fresh)
+            whole += settled
+        unsettled = unsettled + self._enter(whole)
+        changed = [look for look in unsettled if look.key not in self._known or not self._known[look.key].same_as(look)]
+        remember_looks(self.ledger, self.source, self.store.name, changed)
+        self.found.unsettled += len(unsettled)
+        self._known = {}
+        if self.found.new_files:
+            self._list_until = min(self._list_until, time.monotonic() + _LINGER_SECONDS)
+
+    def _look_at_left_over(self) -> list[Look]:
+        """Keys that were not whole at an earlier look, and that this listing did not come by."""
+        left_over, self._left_over = self._left_over, {}
+        now = {key: self.store.look(key) for key in left_over}
+        forget_looks(self.ledger, self.store.name, [key for key, look in now.items() if look is None])
+        self._known |= left_over
+        return [look for look in now.values() if look is not None]
+
+    def _has_settled(self, look: Look) -> bool:
+        before = self._known.get(look.key)
+        return before is not None and before.same_as(look) and before.looked_at <= self._settled_before
+
+    def _enter(self, whole: list[Look]) -> list[Look]:
+        """Enter whole files; those that turned out to be changing, or that there was no time for."""
+        left: list[Look] = []
+        ready: list[Settled] = []
+        for position, look in enumerate(whole):
+            if position and time.monotonic() > self.deadline and not self.store.is_atomic:
+                left += whole[position:]
+                break
+            try:
+                ready.append(Settled(look, self.store.version_of(look)))
+            except FileGone:
+                continue
+            except FileChanged:
+                left.append(self.store.look(look.key) or look)
+            except PermissionError:
+                reason = "it cannot be read (permission denied); let the platform's user read it"
+                self.found.skipped.append(Skipped(look.key, reason))
+            if len(ready) >= _RECORD_EVERY:
+                self.found.new_files += record_arrivals(self.ledger, self.source, self.store.name, ready)
+                ready = []
+        self.found.new_files += record_arrivals(self.ledger, self.source, self.store.name, ready)
+        return left
+
+
+def _is_news(before: KnownLook | None, look: Look) -> bool:
+    return before is None or before.version is None or not before.same_as(look)
 
 
 def _by_arrival(look: Look) -> tuple[int, str]:
@@ -92,33 +195,3 @@ def _look_again(store: LandingStore, fresh: list[Look]) -> tuple[list[Look], lis
         elif now is not None:
             changed.append(now)
     return settled, changed
-
-
-def _enter(
-    ledger: Ledger, store: LandingStore, source: str, whole: list[Look], deadline: float, found: Discovery
-) -> list[Look]:
-    """Enter whole files; those that turned out to be changing, or that there was no time for."""
-    left: list[Look] = []
-    ready: list[Settled] = []
-    for position, look in enumerate(whole):
-        if time.monotonic() > deadline:
-            left += whole[position:]
-            break
-        try:
-            ready.append(Settled(look, store.version_of(look)))
-        except FileGone:
-            continue
-        except FileChanged:
-            left.append(store.look(look.key) or look)
-        if len(ready) >= _RECORD_EVERY:
-            found.new_files += record_arrivals(ledger, source, store.name, ready)
-            ready = []
-    found.new_files += record_arrivals(ledger, source, store.name, ready)
-    return left
-
-
-def _remember(
-    ledger: Ledger, store: LandingStore, source: str, unsettled: list[Look], known: dict[str, KnownLook]
-) -> None:
-    changed = [look for look in unsettled if look.key not in known or not known[look.key].same_as(look)]
-    remember_looks(ledger, source, store.name, changed)

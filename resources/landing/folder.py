@@ -7,20 +7,28 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resources.errors import UserError
-from resources.landing.store import FileChanged, FileGone, Skipped
+from resources.landing.store import BIG_FILE_BYTES as _BIG_FILE_BYTES
+from resources.landing.store import (
+    LONGEST_KEY_BYTES,
+    PAGE_KEYS,
+    BadKey,
+    FileChanged,
+    FileGone,
+    Page,
+    Skipped,
+    check_any_key,
+    check_writable,
+    is_utf8,
+    sha256_of,
+)
 from resources.ledger.arrivals import Look
 
-_BIG_FILE_BYTES = 64 * 1024 * 1024
-"""From this size on a reader gets the file's path instead of its bytes in memory."""
-
-
-class BadKey(UserError):
-    """A key that the landing store cannot take. The message says what to do."""
+_LONGEST_NAME_BYTES = 255
 
 
 class LandingGone(UserError, OSError):
@@ -48,43 +56,66 @@ class FolderFetcher:
             raise FileChanged(key)
         return content
 
+    def done(self, content: bytes | Path) -> None:
+        """Nothing to do: a path is the landed file itself."""
+
+    def longest_seconds(self, size_bytes: int) -> float:
+        return 0.0
+
 
 class FolderStore:
     """Every regular file below `root` whose path has no part that begins with a dot."""
 
     name = "folder"
+    kind = "folder"
+    is_atomic = False
 
-    def __init__(self, root: Path, *, must_exist: bool = False) -> None:
+    def __init__(self, root: Path, *, must_exist: bool = False, read_only: bool = False) -> None:
         self.root = root
         self.must_exist = must_exist
+        self.read_only = read_only
 
     def __repr__(self) -> str:
         return f"FolderStore({self.root})"
 
     def list(self, prefix: str) -> Iterator[Look | Skipped]:
+        for page in self.pages(prefix):
+            yield from page.seen
+
+    def pages(self, prefix: str, after: str | None = None) -> Iterator[Page]:
         self._check_there()
         top = self.root / prefix
+        behind = after.removeprefix(prefix).split("/") if after else []
+        page: list[Look | Skipped] = []
         if top.is_dir():
-            yield from self._walk(str(top), prefix.rstrip("/"))
+            for seen in self._walk(str(top), prefix.rstrip("/"), behind):
+                page.append(seen)
+                if len(page) >= PAGE_KEYS and isinstance(seen, Look):
+                    yield Page(tuple(page), seen.key)
+                    page = []
+        yield Page(tuple(page), None)
 
-    def _walk(self, folder: str, key: str) -> Iterator[Look | Skipped]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
+    def _walk(self, folder: str, key: str, behind: Sequence[str]) -> Iterator[Look | Skipped]:
+        """Files below a folder in the order of their names; `behind` are the parts of the key to begin after."""
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith(".") or (behind and entry.name < behind[0]):
+                continue
+            is_begin = bool(behind) and entry.name == behind[0]
+            entry_key = f"{key}/{entry.name}"
+            if not is_utf8(entry.name):
+                yield Skipped(ascii(entry_key), "its name is not UTF-8; rename it")
+            elif entry.is_symlink():
+                yield Skipped(entry_key, "it is a symbolic link; land the file itself")
+            elif entry.is_dir(follow_symlinks=False):
+                yield from self._walk(entry.path, entry_key, behind[1:] if is_begin else [])
+            elif entry.is_file(follow_symlinks=False) and not (is_begin and len(behind) == 1):
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
                     continue
-                entry_key = f"{key}/{entry.name}"
-                if not _is_utf8(entry.name):
-                    yield Skipped(ascii(entry_key), "its name is not UTF-8; rename it")
-                elif entry.is_symlink():
-                    yield Skipped(entry_key, "it is a symbolic link; land the file itself")
-                elif entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(entry.path, entry_key)
-                elif entry.is_file(follow_symlinks=False):
-                    try:
-                        info = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    yield Look(entry_key, info.st_size, info.st_mtime_ns)
+                yield Look(entry_key, info.st_size, info.st_mtime_ns)
 
     def _check_there(self) -> None:
         if self.must_exist and not self.root.is_dir():
@@ -111,11 +142,15 @@ class FolderStore:
     def fetcher(self) -> FolderFetcher:
         return FolderFetcher(self.root)
 
-    def put(self, source_path: Path, key: str) -> bool:
-        """Copy a file in under a key, whole or not at all; False when those bytes are there already.
+    def uri(self, key: str) -> str:
+        return f"file://{self.root / key}"
 
-        Writes aside and renames, so that no reader sees half a file. Raises BadKey.
-        """
+    def check_key(self, key: str) -> None:
+        check_key(key)
+
+    def put(self, source_path: Path, key: str) -> bool:
+        """Copy a file in. Writes aside and renames, so that no reader sees half a file. Raises BadKey."""
+        check_writable(self)
         check_key(key)
         self._check_there()
         target = self.root / key
@@ -140,31 +175,13 @@ class FolderStore:
 
 def check_key(key: str) -> None:
     """Raise BadKey for a key that would leave the landing folder or that discovery would not see."""
+    check_any_key(key)
     parts = key.split("/")
-    if any(part in {"", ".", ".."} for part in parts):
-        raise BadKey(f"{key!r} is not a key: use a relative path without empty parts, '.' or '..'.")
     if any(part.startswith(".") for part in parts):
         raise BadKey(f"{key!r} has a part that begins with a dot; such files are never picked up. Rename it.")
-    if any(ord(character) < 32 or ord(character) == 127 for character in key):
-        raise BadKey(f"{key!r} has a control character. Rename the file or choose another --key.")
-    if not _is_utf8(key):
-        raise BadKey(f"{key!r} is not UTF-8. Rename the file or choose another --key.")
-    if len(key.encode()) > 1024 or any(len(part.encode()) > 255 for part in parts):
+    if len(key.encode()) > LONGEST_KEY_BYTES or any(len(part.encode()) > _LONGEST_NAME_BYTES for part in parts):
         raise BadKey(f"{key[:80]!r}... is too long: at most 1,024 bytes, and 255 for each part.")
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _same_bytes(left: Path, right: Path) -> bool:
     return left.is_file() and left.stat().st_size == right.stat().st_size and sha256_of(left) == sha256_of(right)
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from resources.errors import UserError
 from resources.ledger.arrivals import Look
+
+BIG_FILE_BYTES = 64 * 1024 * 1024
+"""From this size on a reader gets a file's path instead of its bytes in memory."""
+
+PAGE_KEYS = 1000
+LONGEST_KEY_BYTES = 1024
 
 
 class FileGone(Exception):
@@ -18,6 +26,24 @@ class FileChanged(Exception):
     """The key has other bytes now than the version that was asked for."""
 
 
+class FileArchived(Exception):
+    """The key is there, but its bytes cannot be read until a person restores them. The message says how."""
+
+
+class StoreError(UserError, OSError):
+    """The landing store does not answer, or refuses: an infrastructure error, never the fault of a file."""
+
+    exit_code = 1
+
+
+class BadKey(UserError):
+    """A key that the landing store cannot take. The message says what to do."""
+
+
+class ReadOnlyStore(UserError):
+    """Somebody wants to land a file in a landing store that is not ours to write."""
+
+
 @dataclass(frozen=True)
 class Skipped:
     """Something under the prefix that can be no file of a source, and why."""
@@ -26,11 +52,30 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Page:
+    """A part of a listing. `position` is what the next part begins after; None at the end of the listing."""
+
+    seen: tuple[Look | Skipped, ...]
+    position: str | None
+
+
 class Fetcher(Protocol):
     """Reads pinned versions of keys. Can be sent to a worker process."""
 
     def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
-        """The file's bytes, or for a large one a local path, proven to be the version. Raises FileGone, FileChanged."""
+        """The file's bytes, or for a large one a local path, proven to be the version; given to `done` after use.
+
+        Raises FileGone, FileChanged, FileArchived, and StoreError (never TimeoutError) when the store is at fault.
+        """
+        ...
+
+    def done(self, content: bytes | Path) -> None:
+        """Let go of what `fetch` gave."""
+        ...
+
+    def longest_seconds(self, size_bytes: int) -> float:
+        """How long fetching a file may take before `fetch` itself gives up: time that is not its reader's."""
         ...
 
 
@@ -39,9 +84,21 @@ class LandingStore(Protocol):
 
     name: str
     """The store's part of a file's identity."""
+    kind: str
+    """What a person calls it: folder, bucket."""
+    is_atomic: bool
+    """Whether a file appears whole or not at all; if not, it counts once it is equal at two looks."""
+    read_only: bool
+
+    def pages(self, prefix: str, after: str | None = None) -> Iterator[Page]:
+        """The keys under a prefix in the store's own lasting order, from behind a position on.
+
+        Raises OSError when it cannot tell: a failed listing is not an empty one.
+        """
+        ...
 
     def list(self, prefix: str) -> Iterator[Look | Skipped]:
-        """Every key under a prefix, in no order. Raises OSError (or the client's error) when it cannot tell."""
+        """Every key under a prefix. Raises OSError when it cannot tell."""
         ...
 
     def look(self, key: str) -> Look | None:
@@ -53,3 +110,49 @@ class LandingStore(Protocol):
         ...
 
     def fetcher(self) -> Fetcher: ...
+
+    def uri(self, key: str) -> str:
+        """Where a key is, for people."""
+        ...
+
+    def check_key(self, key: str) -> None:
+        """Raise BadKey for a key under which no file can be landed."""
+        ...
+
+    def put(self, source_path: Path, key: str) -> bool:
+        """Copy a file in under a key, whole or not at all; False when those bytes are there already.
+
+        Raises BadKey, ReadOnlyStore.
+        """
+        ...
+
+
+def check_writable(store: LandingStore) -> None:
+    if store.read_only:
+        raise ReadOnlyStore(
+            f"The landing store {store.uri('')} is not written to (STRANDLINE_LANDING_READ_ONLY is set). Whoever owns it "
+            "puts files there."
+        )
+
+
+def check_any_key(key: str) -> None:
+    """Raise BadKey for what is a key in no landing store."""
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        raise BadKey(f"{key!r} is not a key: use a relative path without empty parts, '.' or '..'.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise BadKey(f"{key!r} has a control character. Rename the file or choose another --key.")
+    if not is_utf8(key):
+        raise BadKey(f"{key!r} is not UTF-8. Rename the file or choose another --key.")
+
+
+def is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
 
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.states import FileState, chunked, move
 from resources.ledger.tables import file_history, file_rows, files, looks
+
+_KEYS_A_QUERY = 1000
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Look:
     key: str
     size_bytes: int
     mtime_ns: int
+    version: str | None = None
+    """where the listing tells it, as a bucket's does; the time then says nothing more"""
 
     @property
     def landed_at(self) -> datetime:
@@ -38,6 +42,8 @@ class KnownLook:
     version: str | None
 
     def same_as(self, look: Look) -> bool:
+        if look.version is not None:
+            return (self.version, self.size_bytes) == (look.version, look.size_bytes)
         return self.size_bytes == look.size_bytes and self.mtime_ns == look.mtime_ns
 
 
@@ -58,15 +64,30 @@ def file_identity(store: str, key: str, version: str, size_bytes: int, generatio
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def known_looks(ledger: Ledger, source: str, store: str) -> dict[str, KnownLook]:
-    """What the last listing saw of a source's keys."""
+_NOT_THERE = {FileState.SUPERSEDED, FileState.DELETED}
+
+
+def known_looks(
+    ledger: Ledger, source: str, store: str, keys: Sequence[str] | None = None, *, unsettled: bool = False
+) -> dict[str, KnownLook]:
+    """What listings saw of a source's keys: of some of them, of those not yet whole, or of all.
+
+    Nothing is known of a key whose file turned out to be gone or changed: what is there must be looked at anew.
+    """
+    query = (
+        select(looks.c.key, looks.c.size_bytes, looks.c.mtime_ns, looks.c.looked_at, looks.c.version)
+        .outerjoin(files, files.c.file_id == looks.c.file_id)
+        .where(looks.c.source == source, looks.c.store == store)
+        .where(or_(files.c.state.is_(None), files.c.state.not_in(_NOT_THERE)))
+    )
+    if unsettled:
+        query = query.where(looks.c.version.is_(None))
+    known: dict[str, KnownLook] = {}
     with ledger.read() as connection:
-        rows = connection.execute(
-            select(looks.c.key, looks.c.size_bytes, looks.c.mtime_ns, looks.c.looked_at, looks.c.version).where(
-                looks.c.source == source, looks.c.store == store
-            )
-        )
-        return {row.key: KnownLook(row.size_bytes, row.mtime_ns, row.looked_at, row.version) for row in rows}
+        for chunk in [None] if keys is None else chunked(keys, _KEYS_A_QUERY):
+            for row in connection.execute(query if chunk is None else query.where(looks.c.key.in_(chunk))):
+                known[row.key] = KnownLook(row.size_bytes, row.mtime_ns, row.looked_at, row.version)
+    return known
 
 
 def remember_looks(ledger: Ledger, source: str, store: str, seen: Sequence[Look]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 
@@ -92,7 +93,27 @@ looks = Table(
     Column("looked_at", UtcDateTime, nullable=False, comment="when this size and mtime were first seen"),
     Column("version", String(128), comment="content hash at this size and mtime; empty until the file is settled"),
     Column("file_id", String(24), comment="the file that this version is"),
+    Index(
+        "ix_looks_unsettled",
+        "source",
+        "store",
+        sqlite_where=text("version IS NULL"),
+        postgresql_where=text("version IS NULL"),
+    ),
     comment="what a listing last saw under each key; only a memory that saves hashing, rebuilt by listing",
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("store", String(255), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column(
+        "number", BigInteger, nullable=False, comment="grows with every sweep, so that an older one cannot set back"
+    ),
+    Column("position", Text, comment="key after which the listing goes on; empty: from the start"),
+    Column("finished_at", UtcDateTime, comment="when the whole of the source's keys had last been listed"),
+    comment="how far the listing of each source has come; listing anew from the start does no harm",
 )
 
 batches = Table(
