@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,7 +80,7 @@ class S3Fetcher:
         for _ in range(_MOST_INTERRUPTIONS):
             if time.monotonic() > deadline:
                 break
-            with self._open(key, version, size_bytes, into) as body:
+            with closing(self._open(key, version, into)) as body:
                 try:
                     while chunk := body.read(_CHUNK_BYTES):
                         into.write(chunk)
@@ -92,7 +93,7 @@ class S3Fetcher:
                     reason = f"the connection broke ({type(error).__name__})"
         raise StoreError(f"{self.address} gave {into.tell():,} of {size_bytes:,} bytes of {key!r}: {reason}.")
 
-    def _open(self, key: str, version: str, size_bytes: int, into: BinaryIO) -> Any:
+    def _open(self, key: str, version: str, into: BinaryIO) -> Any:
         begin = into.tell()
         options = {"Range": f"bytes={begin}-"} if begin else {}
         try:

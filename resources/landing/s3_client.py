@@ -96,12 +96,13 @@ def translated(place: str, key: str = "") -> Iterator[None]:
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnection
 
     try:
         yield
     except ClientError as error:
         raise _explain(error, place, key) from error
-    except (HTTPClientError, TimeoutError, ConnectionError) as error:
+    except (NoConnection, HTTPClientError, TimeoutError, ConnectionError) as error:
         raise StoreError(
             f"{place} does not answer: {_short(error)}. Is it up, and can this machine reach it?"
         ) from error
