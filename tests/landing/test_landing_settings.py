@@ -1,0 +1,97 @@
+"""Where files land, as the environment says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from resources.landing.folder import FolderStore
+from resources.landing.s3 import S3Store
+from resources.platform import Platform
+from resources.settings import S3Address, Settings, SettingsError
+
+
+def test_a_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("STRANDLINE_LANDING", "s3://incoming.files/hospital a/ward/")
+    monkeypatch.setenv("STRANDLINE_S3_ENDPOINT", "http://127.0.0.1:9000/")
+    monkeypatch.setenv("STRANDLINE_LANDING_READ_ONLY", "1")
+    monkeypatch.setenv("STRANDLINE_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q")
+    settings = Settings.load()
+    assert settings.landing == S3Address("incoming.files", "hospital a/ward/")
+    assert settings.landing_folder is None
+    platform = Platform(settings)
+    assert isinstance(platform.landing, S3Store)
+    assert platform.landing.name == "s3://incoming.files/hospital a/ward"
+    assert platform.landing.uri("toy/a") == "s3://incoming.files/hospital a/ward/toy/a"
+    assert platform.landing.endpoint == "http://127.0.0.1:9000"
+    assert platform.landing.read_only
+    assert platform.queue is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "prefix"), [("s3://abc", ""), ("s3://abc/", ""), ("s3://abc/d/e", "d/e/")])
+def test_prefixes(text: str, prefix: str) -> None:
+    assert S3Address.parse(text) == S3Address("abc", prefix)
+
+
+def test_a_folder_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path))
+    landing = Platform(Settings.load()).landing
+    assert isinstance(landing, FolderStore)
+    assert (landing.root, landing.must_exist, landing.read_only) == (tmp_path / "landing", False, False)
+    monkeypatch.setenv("STRANDLINE_LANDING", str(tmp_path / "chosen"))
+    landing = Platform(Settings.load()).landing
+    assert isinstance(landing, FolderStore)
+    assert (landing.root, landing.must_exist) == (tmp_path / "chosen", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("LANDING", "s3://", "expected s3://BUCKET"),
+        ("LANDING", "s3://a b/c", "expected s3://BUCKET"),
+        ("LANDING", "gs://bucket", "expected s3://BUCKET"),
+        ("LANDING", "s3://bucket/a//b", "no empty part"),
+        ("LANDING", "s3://bucket/../b", "no empty part"),
+        ("LANDING", "s3://bucket/" + "x" * 250, "at most 255 bytes"),
+        ("S3_ENDPOINT", "127.0.0.1:9000", "begins with http"),
+        ("S3_ENDPOINT", "http://", "begins with http"),
+        ("QUEUE_URL", "arn:aws:sqs:eu-west-1:1:q", "begins with http"),
+        ("QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q", "set STRANDLINE_LANDING to s3://BUCKET"),
+        ("LANDING_READ_ONLY", "perhaps", "valid boolean"),
+        ("LISTING_INTERVAL_SECONDS", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"STRANDLINE_{name}", value)
+    with pytest.raises(SettingsError) as raised:
+        Settings.load()
+    assert f"STRANDLINE_{name}=" in str(raised.value)
+    assert why in str(raised.value)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRANDLINE_S3_ENDPOINT", "http://me:hunter2@127.0.0.1:9000")
+    with pytest.raises(SettingsError, match=r"STRANDLINE_S3_ENDPOINT.*leave user and password out") as raised:
+        Settings.load()
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("landing", [None, "s3://not-ours"])
+def test_land_refuses_where_nothing_is_ours_to_write(
+    landing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STRANDLINE_LANDING_READ_ONLY", "true")
+    if landing:
+        monkeypatch.setenv("STRANDLINE_LANDING", landing)
+    file = tmp_path / "a.mat"
+    file.write_bytes(b"1")
+    result = CliRunner().invoke(main, ["land", "ecg", str(file)])
+    assert result.exit_code == 2
+    assert "STRANDLINE_LANDING_READ_ONLY is set" in result.stderr
+    assert not (tmp_path / "home").exists()
