@@ -77,9 +77,11 @@ def known_looks(
     query = (
         select(looks.c.key, looks.c.size_bytes, looks.c.mtime_ns, looks.c.looked_at, looks.c.version)
         .outerjoin(files, files.c.file_id == looks.c.file_id)
-        .where(looks.c.source == source, looks.c.store == store)
+        .where(looks.c.store == store)
         .where(or_(files.c.state.is_(None), files.c.state.not_in(_NOT_THERE)))
     )
+    if keys is None:  # with keys, naming the source as well would make SQLite go through all of the source's looks
+        query = query.where(looks.c.source == source)
     if unsettled:
         query = query.where(looks.c.version.is_(None))
     known: dict[str, KnownLook] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,22 @@ def test_land_refuses_where_nothing_is_ours_to_write(
     assert result.exit_code == 2
     assert "STRANDLINE_LANDING_READ_ONLY is set" in result.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_definitions_on_a_bucket_load_without_boto3_and_without_the_network(tmp_path: Path) -> None:
+    code = """
+import socket, sys
+def refuse(*args): raise AssertionError("the network was touched")
+socket.socket.connect = refuse
+import pipeline_assets.definitions
+assert not {"boto3", "botocore"} & set(sys.modules), "boto3 costs every process a third of a second"
+"""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "STRANDLINE_HOME": str(tmp_path),
+        "STRANDLINE_LANDING": "s3://nowhere",
+        "STRANDLINE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    }
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, timeout=120)
+    assert list(tmp_path.iterdir()) == []

@@ -263,6 +263,19 @@ def test_a_connection_that_keeps_breaking_is_the_store_s_fault(tmp_path: Path) -
     assert len(heard) == 3
 
 
+def test_the_pin_is_asked_for(tmp_path: Path) -> None:
+    pins = []
+
+    def answer(request: BaseHTTPRequestHandler, number: int) -> None:
+        pins.append(request.headers["If-Match"])
+        _answer_object(request, len(CONTENT) // 2 if number == 1 else len(CONTENT))
+
+    with servers.faulty(answer) as (endpoint, _):
+        store = S3Store(S3Address("bucket"), endpoint=endpoint, spool=tmp_path)
+        assert store.fetcher().fetch("toy/a", "e", len(CONTENT)) == CONTENT
+    assert pins == ['"e"', '"e"']
+
+
 def test_a_server_that_ignores_the_pin_is_noticed(tmp_path: Path) -> None:
     answer = lambda request, number: _answer_object(request, len(CONTENT), etag="other")  # noqa: E731
     with servers.faulty(answer) as (endpoint, _):
