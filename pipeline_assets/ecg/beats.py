@@ -114,11 +114,11 @@ def _qrs_band(fs_hz: float) -> NDArray[np.float64]:
 
 def _moving_mean(sums: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Mean over `width` samples around each one, of fewer at the ends. sums: 0, then the running sums of the samples."""
-    samples = len(sums) - 1
-    before = width // 2
+    samples, before = len(sums) - 1, width // 2
+    held = np.concatenate((np.full(before, sums[0]), sums, np.full(width - before, sums[-1])))
     at = np.arange(samples)
-    first, last = np.maximum(at - before, 0), np.minimum(at - before + width, samples)
-    mean: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
+    there = np.minimum(at + (width - before), samples) - np.maximum(at - before, 0)
+    mean: NDArray[np.float64] = (held[width : width + samples] - held[:samples]) / there
     return mean
 
 

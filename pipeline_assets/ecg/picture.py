@@ -78,8 +78,8 @@ def voltage_limits(signal_mv: NDArray[np.float64]) -> tuple[float, float]:
     """Lowest and highest voltage of the paper, mV: whole large squares with room for the marks."""
     large = LARGE_SQUARE[1]
     return (
-        math.floor(signal_mv.min() / large - 0.3) * large,
-        math.ceil(signal_mv.max() / large + 0.3) * large,
+        math.floor(np.nanmin(signal_mv) / large - 0.3) * large,
+        math.ceil(np.nanmax(signal_mv) / large + 0.3) * large,
     )
 
 

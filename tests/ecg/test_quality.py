@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_assets.ecg.beats import find_beats, find_beats_by_energy, longest_pause_s, matched
+from pipeline_assets.ecg.beats import _moving_mean, find_beats, find_beats_by_energy, longest_pause_s, matched
 from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.derive import checked_tables
 from pipeline_assets.ecg.examples import Example, synthetic_ecg
@@ -121,6 +121,13 @@ def test_a_wandering_baseline_does_not_move_the_beats(config: EcgConfig) -> None
     counts, peaks = synthetic_ecg(np.random.default_rng(12))
     signal = (counts[0] - 1024) / 200 + 2.0 * np.sin(2 * np.pi * 0.3 * T)
     assert np.abs(find_beats(signal, 360.0, config) - peaks).max() <= 2
+
+
+@pytest.mark.parametrize(("samples", "width"), [(10, 1), (10, 2), (10, 5), (10, 10), (3, 8), (1, 1)])
+def test_a_moving_mean_takes_what_is_there(samples: int, width: int) -> None:
+    values = np.random.default_rng(0).normal(size=samples)
+    expected = [values[max(0, at - width // 2) : max(0, at - width // 2 + width)].mean() for at in range(samples)]
+    assert _moving_mean(np.concatenate(([0.0], np.cumsum(values))), width) == pytest.approx(expected)
 
 
 def test_pauses_reach_to_the_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,27 @@ def test_annotations_with_texts_and_custom_codes(tmp_path: Path) -> None:
     notes = read(HEADER, dat=SIGNALS, atr=(tmp_path / "rec.atr").read_bytes()).annotations
     assert notes is not None
     assert (notes.sample.tolist(), notes.symbol, notes.aux) == ([5, 90, 3000], ("+", "N", "~"), ("(AFIB", "", ""))
+
+
+def test_codes_of_the_files_own(tmp_path: Path) -> None:
+    wfdb.wrann(
+        "rec", "atr", np.array([7, 90]), ["&", "N"], custom_labels=[(45, "&", "our own mark")], write_dir=str(tmp_path)
+    )
+    notes = read(HEADER, dat=SIGNALS, atr=(tmp_path / "rec.atr").read_bytes()).annotations
+    assert notes is not None
+    assert (notes.sample.tolist(), notes.symbol) == ([7, 90], ("&", "N"))
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(errno.EMFILE, "too many open files")])
+def test_faults_of_the_machine_are_no_refusals(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise fault
+
+    for name in ("rdrecord", "rdann"):
+        with monkeypatch.context() as patched:
+            patched.setattr(wfdb, name, fail)
+            with pytest.raises(type(fault)):
+                read(HEADER, dat=SIGNALS, atr=NOTES)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,8 @@ def check_declaration(data: bytes, config: EcgConfig) -> None:
 
     try:
         variables = scipy.io.whosmat(io.BytesIO(data))
+    except MemoryError:
+        raise
     except Exception as error:  # scipy answers damaged bytes with almost any exception
         raise unreadable(_scipy_says(error)) from error
     for name, shape, kind in variables:
@@ -140,6 +142,8 @@ def load_signal(data: bytes, name: str) -> NDArray[np.float64]:
 
     try:
         value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name])[name]
+    except MemoryError:
+        raise
     except Exception as error:  # scipy answers damaged bytes with almost any exception
         raise unreadable(_scipy_says(error)) from error
     if not isinstance(value, np.ndarray):

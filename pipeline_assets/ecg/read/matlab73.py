@@ -51,7 +51,7 @@ def read_matlab73(file: LandedFile, config: EcgConfig) -> Recording:
         )
     try:
         signal = _load(data, config)
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except Exception as error:  # h5py answers damaged bytes with almost any exception
         raise unreadable(f"h5py says {type(error).__name__}: {str(error)[:200]}. Upload the file again") from error

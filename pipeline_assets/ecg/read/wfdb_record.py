@@ -7,10 +7,12 @@ header names is checked before the library sees it: the library opens whatever i
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import tempfile
 import warnings
 from fractions import Fraction
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -105,9 +107,10 @@ def _decoded(folder: str, header: Header, max_bytes: int) -> Any:
         declared = wfdb.rdheader(where)
         check_declared(declared, header, folder, max_bytes)
         return wfdb.rdrecord(where, physical=False, smooth_frames=False, return_res=64)
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except Exception as error:  # the library answers damaged files with almost any exception
+        _raise_if_of_the_machine(error)
         raise unreadable(_library_says(error, folder)) from error
 
 
@@ -212,8 +215,16 @@ def _with_annotations(recording: Recording, folder: str, notes: LandedFile, in_f
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the library's own use of pandas, nothing about the file
-            found = wfdb.rdann(f"{folder}/record", "atr")
+            found = wfdb.rdann(f"{folder}/record", "atr", return_label_elements=["label_store"])
+            if found.custom_labels is None:
+                codes = _codes()
+                symbols = [codes.get(number, "?") for number in found.label_store.tolist()]
+            else:  # the file defines codes of its own
+                symbols = wfdb.rdann(f"{folder}/record", "atr").symbol
+    except MemoryError:
+        raise
     except Exception as error:  # the library answers damaged files with almost any exception
+        _raise_if_of_the_machine(error)
         raise unreadable(f"its annotations {notes.name} are damaged; {_library_says(error, folder)}") from error
     sample = np.asarray(found.sample, dtype=np.int64) * in_frame
     if sample.size and not 0 <= sample.min() <= sample.max() < 2**31:
@@ -224,10 +235,24 @@ def _with_annotations(recording: Recording, folder: str, notes: LandedFile, in_f
         recording,
         annotations=Annotations(
             sample,
-            tuple(symbol if isinstance(symbol, str) and symbol else "?" for symbol in found.symbol),
+            tuple(symbol if isinstance(symbol, str) and symbol else "?" for symbol in symbols),
             tuple(text.rstrip("\0") for text in found.aux_note),
         ),
     )
+
+
+@cache
+def _codes() -> dict[int, str]:
+    """WFDB's annotation codes by their numbers: looked up here, it takes a tenth of the library's time."""
+    from wfdb.io.annotation import ann_labels
+
+    return {label.label_store: label.symbol for label in ann_labels}
+
+
+def _raise_if_of_the_machine(error: Exception) -> None:
+    """An error that says nothing about the file goes on as it is, so that the batch is tried again."""
+    if isinstance(error, OSError) and error.errno in (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC):
+        raise error
 
 
 def _unsupported(why: str) -> Refused:
