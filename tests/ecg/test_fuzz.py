@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import resource
 import tracemalloc
 
+import h5py
+import numpy as np
 import pytest
 
 from pipeline_assets.ecg.config import EcgConfig
+from pipeline_assets.ecg.examples import matlab73, synthetic_ecg
 from pipeline_assets.ecg.read import read_matlab73
 from pipeline_assets.landed_file import LandedFile, Refused
 from tests.ecg.fuzz import run, targets, zip_bomb
 
 MUTANTS = 500
 TARGETS = targets()
+COUNTS = synthetic_ecg(np.random.default_rng(0))[0]
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -41,3 +46,18 @@ def test_an_hdf5_bomb_is_refused_in_bounded_memory() -> None:
     assert caught.value.error_class == "unreadable"
     assert peak < 10_000_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before < 50_000
+
+
+def test_a_piece_that_says_it_is_huge_takes_no_memory() -> None:
+    data = matlab73(COUNTS, chunks=(3600, 1), compression="gzip")
+    with h5py.File(io.BytesIO(data)) as content:
+        stored = content["val"].id.get_chunk_info(0).size
+    refused = 0
+    at = data.find(stored.to_bytes(4, "little"), 512)
+    while at >= 0:
+        huge = data[:at] + (0xFFFFFFF0).to_bytes(4, "little") + data[at + 4 :]
+        with pytest.raises(Refused) as caught:
+            read_matlab73(LandedFile("huge.mat", data=huge), EcgConfig())
+        refused += "4,294,967,280 bytes by its own account" in caught.value.message
+        at = data.find(stored.to_bytes(4, "little"), at + 1)
+    assert refused == 1

@@ -77,7 +77,7 @@ def _load(data: bytes, config: EcgConfig) -> NDArray[np.float64]:
         if max(math.prod(shape), math.prod(variable.chunks or ())) * variable.dtype.itemsize > max_bytes:
             raise too_large(max_bytes)
         check_shape(name, shape, max_bytes, config.samples)
-        check_storage(name, variable)
+        check_storage(name, variable, len(data))
         values = variable[()]
         return np.ascontiguousarray(values.T if _matlab_class(variable) else values, dtype=np.float64)
 
@@ -101,7 +101,7 @@ def _declared(name: str, variable: Any) -> Declared:
     return name, variable.shape[::-1] if matlab else variable.shape, kind
 
 
-def check_storage(name: str, variable: Any) -> None:
+def check_storage(name: str, variable: Any, file_bytes: int) -> None:
     """Refused `unreadable` unless all values are in this file, stored in a way that costs no more than they are worth."""
     if variable.external or variable.is_virtual:
         raise unreadable(f"the values of variable {name!r} are in another file; expected them in this one")
@@ -124,20 +124,30 @@ def check_storage(name: str, variable: Any) -> None:
         raise unreadable(
             f"variable {name!r} has {variable.id.get_num_chunks():,} of its {pieces:,} pieces. Upload it again"
         )
-    if 1 in filters:
-        check_chunks(name, variable)
+    check_chunks(name, variable, file_bytes, packed=1 in filters)
 
 
-def check_chunks(name: str, variable: Any) -> None:
-    """Refused `unreadable` when a gzipped piece unpacks to more than a piece holds: HDF5 would unpack all of it."""
-    room = math.prod(variable.chunks) * variable.dtype.itemsize + 8  # Fletcher's checksum may be in it
+def check_chunks(name: str, variable: Any, file_bytes: int, *, packed: bool) -> None:
+    """Refused `unreadable` when a piece is larger than the file, or a gzipped one unpacks to more than a piece holds:
+    HDF5 would take the memory for either."""
     offsets: list[tuple[int, ...]] = []
-    variable.id.chunk_iter(lambda piece: offsets.append(piece.chunk_offset))
-    for offset in offsets:
-        _, packed = variable.id.read_direct_chunk(offset)
+    sizes: list[int] = []
+
+    def note(piece: Any) -> None:
+        offsets.append(piece.chunk_offset)
+        sizes.append(piece.size)
+
+    variable.id.chunk_iter(note)
+    if max(sizes, default=0) > file_bytes:
+        raise unreadable(
+            f"a piece of variable {name!r} has {max(sizes):,} bytes by its own account, the file {file_bytes:,}"
+        )
+    room = math.prod(variable.chunks) * variable.dtype.itemsize + 8  # Fletcher's checksum may be in it
+    for offset in offsets if packed else ():
+        _, content = variable.id.read_direct_chunk(offset)
         stream = zlib.decompressobj()
         try:
-            stream.decompress(packed, room)
+            stream.decompress(content, room)
         except zlib.error:
             continue  # not gzipped, or damaged: HDF5 will say
         if stream.unconsumed_tail:
