@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -56,6 +57,27 @@ def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
         except duckdb.Error as error:
             known = ", ".join(list_tables(ledger))
             raise QueryError(f"{error}\nTables: {known}") from error
+
+
+def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) -> int:
+    """Write a query's result to a file without holding it in memory; the number of rows. form: ``csv`` or ``parquet``.
+
+    The file appears whole or not at all. Raises QueryError.
+    """
+    import duckdb
+
+    aside = path.with_name(f".{path.name}.part")
+    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
+    with connect(lake, ledger, query) as connection:
+        try:
+            target = str(aside).replace("'", "''")
+            written = connection.execute(f"COPY ({query.rstrip().rstrip(';')}) TO '{target}' ({options})").fetchone()
+            aside.replace(path)
+        except duckdb.Error as error:
+            raise QueryError(f"{error}\nTables: {', '.join(list_tables(ledger))}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+    return int(written[0]) if written else 0
 
 
 def list_tables(ledger: Ledger) -> list[str]:
