@@ -177,6 +177,22 @@ def export(what: str, output: Path) -> None:
 
 
 @main.command()
+@click.option("--source", "source_name", help="Only this source.")
+@click.option("--accept-loss", is_flag=True, help="Build lost tables anew without files that are gone from the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(source_name: str | None, accept_loss: bool, as_json: bool) -> None:
+    """Compare landing store, ledger and tables, and mend what differs; `strandline drain` then reads what is missing.
+
+    Exit code: 0 all agree, 3 something was mended or is to be read again.
+    """
+    from cli.reconcile import reconcile_sources
+    from pipeline_assets.registry import SOURCES, get_source
+
+    sources = (get_source(source_name),) if source_name else SOURCES
+    sys.exit(reconcile_sources(_platform(), sources, accept_loss=accept_loss, as_json=as_json))
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Say what is configured, what answers, what does not, and what to do. Exit code 1 if something is wrong."""

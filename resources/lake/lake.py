@@ -140,6 +140,31 @@ class Lake:
         summary = snapshot.summary
         return Committed(snapshot.snapshot_id, int((summary and summary["total-records"]) or 0))
 
+    def current_snapshot(self, table: TableName) -> int | None:
+        """The table's own current snapshot, published or not; None without one."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            snapshot = self.catalog.load_table(self.identifier(table)).current_snapshot()
+        except (NoSuchTableError, FileNotFoundError):
+            return None
+        return snapshot.snapshot_id if snapshot else None
+
+    def is_readable(self, table: TableName, snapshot_id: int | None) -> bool:
+        """Whether a snapshot and all its data files are there. A table without its metadata is dropped."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if snapshot_id is None:
+            return True
+        try:
+            files = self.data_files(table, snapshot_id)
+        except (NoSuchTableError, ValueError):
+            return False
+        except FileNotFoundError:
+            self.catalog.drop_table(self.identifier(table))
+            return False
+        return all(Path(path.removeprefix("file://")).exists() for path in files)
+
     def data_files(self, table: TableName, snapshot_id: int | None, batch_id: str | None = None) -> list[str]:
         """Paths of the Parquet files that a snapshot is made of, all or those that may hold rows of one batch."""
         if snapshot_id is None:

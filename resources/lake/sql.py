@@ -130,6 +130,35 @@ def _fetch(ledger: Ledger, columns: tuple[str, ...], query: Any) -> pa.Table:
     return pa.table([pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)], schema=schema)
 
 
+def rows_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, tuple[str, int]]:
+    """Batch and number of rows of every file in a snapshot of a table, by file id, counted from the Parquet files."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        counted = connection.execute(
+            "SELECT file_id, max(batch_id), count(*) FROM read_parquet(?) GROUP BY file_id", [paths]
+        ).fetchall()
+    return {file_id: (batch_id, rows) for file_id, batch_id, rows in counted}
+
+
+def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, str]:
+    """The key of every file in a snapshot of a table that has the column `source_key`."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        return dict(
+            connection.execute(
+                "SELECT file_id, max(source_key) FROM read_parquet(?) GROUP BY file_id", [paths]
+            ).fetchall()
+        )
+
+
 def count_rows_by_file(lake: Lake, table: TableName, snapshot: int | None, batch_id: str) -> dict[str, int]:
     """Rows that a batch has in a snapshot of a table, by file id, counted from the Parquet files."""
     import duckdb
