@@ -142,7 +142,7 @@ def _lake(platform: Platform) -> Iterator[Finding]:
             if missing:
                 yield Finding(
                     "lake", WRONG, f"{name}: {len(missing)} of {len(files)} data files are missing, first {missing[0]}",
-                    "Restore the lake from its backup.",
+                    f"Restore the lake from its backup, or: strandline reconcile --source {source.name}",
                 )  # fmt: skip
             else:
                 yield Finding("lake", OK, f"{name}: {len(files):,} data files")

@@ -144,9 +144,10 @@ def load_source_config(model: type[ConfigModel], source: str) -> ConfigModel:
 
 
 def _from_text(text: str, annotation: Any) -> Any:
+    """JSON where only JSON can say it; else the text, of which pydantic makes a number or whatever the field is."""
     import json
 
-    if annotation is str:
+    if annotation is str or not (text == "null" or text.startswith(("[", "{"))):
         return text
     try:
         return json.loads(text)

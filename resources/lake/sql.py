@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from resources.errors import UserError
-from resources.lake.lake import Lake, TableName
+from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
 from resources.ledger.publishing import all_published
 from resources.ledger.queries import FILE_COLUMNS, QUARANTINE_COLUMNS, select_files, select_quarantine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 OPERATIONS = "operations"
+_MOST_LOOKS = 3
 
 
 class QueryError(UserError):
@@ -28,7 +30,8 @@ class QueryError(UserError):
 def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
     """An in-memory database with a view for each table that the query may mean.
 
-    All views are of one moment: of each source, readers see every table of a batch or none of it.
+    All views are of one moment: of each source, readers see every table of a batch or none of it. Raises SnapshotGone
+    when batches were published meanwhile and what was visible before them is gone.
     """
     import duckdb
 
@@ -46,11 +49,18 @@ def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
     return connection
 
 
+def _connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
+    for _ in range(_MOST_LOOKS - 1):
+        with suppress(SnapshotGone):
+            return connect(lake, ledger, query)
+    return connect(lake, ledger, query)
+
+
 def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
     """The query's result. Raises QueryError."""
     import duckdb
 
-    with connect(lake, ledger, query) as connection:
+    with _connect(lake, ledger, query) as connection:
         try:
             relation = connection.sql(query)
             return pa.table({}) if relation is None else relation.to_arrow_table()
@@ -68,7 +78,7 @@ def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) ->
 
     aside = path.with_name(f".{path.name}.part")
     options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
-    with connect(lake, ledger, query) as connection:
+    with _connect(lake, ledger, query) as connection:
         try:
             target = str(aside).replace("'", "''")
             written = connection.execute(f"COPY ({query.rstrip().rstrip(';')}) TO '{target}' ({options})").fetchone()
