@@ -41,6 +41,8 @@ from resources.platform import Platform
 
 _SLICE_FILES = 64
 _SLICE_BYTES = 16 * 1024 * 1024
+_FILES_A_LIMIT = 16
+"""A slice gets one file's time limit, and once more for each so many files. One that needs longer is read file by file."""
 _PICTURE_SECONDS = 30.0
 _LARGE_BATCH_FILES = 200
 _PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
@@ -215,7 +217,7 @@ def _read_all(
     def submit(files: tuple[ClaimedFile, ...]) -> ProcessFuture:
         fetcher = platform.landing.fetcher()
         task = SliceTask(source, config, fetcher, claimed.batch.batch_id, files, folders)
-        return pool.submit(read_slice, task, timeout=limit * len(files))
+        return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT))
 
     pending = [(files, submit(files)) for files in _slices(claimed.files, platform.settings.workers)]
     while pending:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
 
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
-    file_memory_mb: Annotated[int, Field(ge=256, description="Address space that a reader process may use, MiB.")] = (
+    file_memory_mb: Annotated[int, Field(ge=1024, description="Address space that a reader process may use, MiB.")] = (
         4096
     )
 

@@ -19,7 +19,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert settings.landing_folder == settings.home / "landing"
     assert settings.lake_folder == settings.home / "lake"
     assert settings.dagster_home == settings.home / "dagster"
-    assert settings.ledger_url == f"sqlite:///{settings.home}/ledger.db"
+    assert settings.ledger_address == f"sqlite:///{settings.home}/ledger.db"
     assert settings.table_prefix == ""
 
 
@@ -78,7 +78,7 @@ def test_a_namespace_has_a_ledger_and_tables_of_its_own(monkeypatch: pytest.Monk
     monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path))
     monkeypatch.setenv("STRANDLINE_NAMESPACE", "feature_7")
     settings = Settings.load()
-    assert settings.ledger_url.endswith("/feature_7.ledger.db")
+    assert settings.ledger_address.endswith("/feature_7.ledger.db")
     assert settings.table_prefix == "feature_7__"
     assert settings.landing_folder == tmp_path / "landing", "the landing store is shared"
     assert Platform(settings).lake.table_prefix == "feature_7__"
