@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.forkserver
 import os
 from collections import Counter
 from pathlib import Path
@@ -108,15 +109,17 @@ def independent(root: Path) -> dict[str, list[float]]:
 
 
 def reader_processes() -> list[int]:
-    """Processes that descend from this one and read files: children of its fork server."""
-    parents = {}
+    """The reader processes of this process: children of its fork server."""
+    server = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is None:
+        return []
+    found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 fields = Path(f"/proc/{entry}/stat").read_text(errors="replace").rpartition(")")[2].split()
             except OSError:
                 continue
-            if fields[0] not in "ZX":
-                parents[int(entry)] = int(fields[1])
-    children = {pid for pid, parent in parents.items() if parent == os.getpid()}
-    return [pid for pid, parent in parents.items() if parent in children]
+            if fields[0] not in "ZX" and int(fields[1]) == server:
+                found.append(int(entry))
+    return found

@@ -48,9 +48,9 @@ def test_a_cancelled_run_frees_its_files_as_held(tmp_path: Path) -> None:
 
         assert server.graphql(TERMINATE, run=run_id)["terminateRun"] == {"__typename": "TerminateRunSuccess"}
 
-        wait_until(lambda: count_by_state(ledger) == {"held": FILES}, 20, f"its files are held: {list_files(ledger)}")
-        wait_until(lambda: not server.readers(), 5, f"its readers are gone: {server.readers()}")
-        wait_until(lambda: status(server, run_id) == "CANCELED", 20, f"the run is cancelled: {status(server, run_id)}")
+        wait_until(lambda: count_by_state(ledger) == {"held": FILES}, 30, "its files are held")
+        wait_until(lambda: status(server, run_id) == "CANCELED", 30, "the run is cancelled")
+        wait_until(lambda: not server.readers(), 10, "its readers and their fork server are gone")
         with ledger.read() as connection:
             (batch,) = connection.execute(select(batches)).all()
             assert not connection.execute(select(leases)).all()

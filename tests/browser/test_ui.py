@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PAGE_SECONDS = 15.0
-SETTLE_SECONDS = 60.0
+PAGE_SECONDS = 30.0
+SETTLE_SECONDS = 90.0
 SAMPLES_OF_ONE = 3600
 
 
@@ -134,6 +134,7 @@ def test_picture_of_a_recording(page: Page, visit: Visit) -> None:
     picture = page.get_by_role("dialog").locator("img")
     picture.wait_for()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    page.wait_for_timeout(500)  # the dialog fades in
     assert "rec_001.mat" in (picture.get_attribute("alt") or "")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from resources.ledger.queries import count_by_state
 from resources.ledger.tables import batches, leases
 from tests.crash.conftest import FRESH, examples
-from tests.crash.deployment import KILLED, NOTHING_LEFT_TO_DO, SOME_REFUSED, Deployment
+from tests.crash.deployment import KILLED, NOTHING_LEFT_TO_DO, ORPHAN_SECONDS, SOME_REFUSED, Deployment
 from tests.crash.die_at import READ_SLOWLY
 from tests.crash.sessions import assert_session_ends, end_session, wait_until
 from tests.crash.slow_reading import BEGUN
@@ -54,7 +54,7 @@ def test_asked_to_stop_while_reading(deployment: Deployment, tmp_path: Path) -> 
         os.kill(drain.pid, signal.SIGTERM)
         stopped = time.monotonic()
         wait_until(lambda: drain.poll() is not None, 10, "the drain ends after SIGTERM")
-        assert_session_ends(drain.pid, 1.0)
+        assert_session_ends(drain.pid, ORPHAN_SECONDS)
         print(f"ended {time.monotonic() - stopped:.2f} s after SIGTERM with exit code {drain.poll()}")
     finally:
         end_session(drain.pid)
