@@ -6,10 +6,11 @@ Nothing is opened or created here; paths are only worked out.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.errors import UserError
@@ -34,9 +35,14 @@ class Settings(BaseSettings):
     ] = DEFAULT_NAMESPACE
     landing: Annotated[Path | None, Field(description="Landing folder; default <home>/landing.")] = None
 
+    ledger_url: Annotated[
+        SecretStr | None,
+        Field(description="postgresql://user:password@host/database of the ledger; default SQLite in <home>."),
+    ] = None
+
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
-    file_memory_mb: Annotated[int, Field(ge=256, description="Address space that a reader process may use, MiB.")] = (
+    file_memory_mb: Annotated[int, Field(ge=1024, description="Address space that a reader process may use, MiB.")] = (
         4096
     )
 
@@ -68,6 +74,13 @@ class Settings(BaseSettings):
             raise ValueError(f"the path must have none of {' '.join(sorted(_SPECIAL))} in it; it stands in addresses")
         return path
 
+    @field_validator("ledger_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"postgresql(\+psycopg2)?://", value.get_secret_value()):
+            raise ValueError("expected postgresql://user:password@host/database; without it the ledger is SQLite")
+        return value
+
     @classmethod
     def load(cls) -> Settings:
         """Settings from the environment. Raises SettingsError naming each wrong variable."""
@@ -81,8 +94,16 @@ class Settings(BaseSettings):
         return self.landing or self.home / "landing"
 
     @property
-    def ledger_url(self) -> str:
+    def ledger_address(self) -> str:
+        """Where the ledger is. Holds a password; never show it."""
+        if self.ledger_url is not None:
+            return self.ledger_url.get_secret_value()
         return f"sqlite:///{self.home / self._named('ledger.db')}"
+
+    @property
+    def ledger_schema(self) -> str:
+        """The ledger's schema where one database holds several."""
+        return f"{self.table_prefix}strandline"
 
     @property
     def lake_folder(self) -> Path:
@@ -123,9 +144,10 @@ def load_source_config(model: type[ConfigModel], source: str) -> ConfigModel:
 
 
 def _from_text(text: str, annotation: Any) -> Any:
+    """JSON where only JSON can say it; else the text, of which pydantic makes a number or whatever the field is."""
     import json
 
-    if annotation is str:
+    if annotation is str or not (text == "null" or text.startswith(("[", "{"))):
         return text
     try:
         return json.loads(text)
@@ -137,5 +159,7 @@ def _explain(error: ValidationError, prefix: str) -> str:
     lines = []
     for problem in error.errors():
         variable = prefix + str(problem["loc"][0]).upper() if problem["loc"] else prefix + "*"
-        lines.append(f"{variable}={problem['input']!r}: {problem['msg']}")
+        # A wrong value may hold a password all the same.
+        shown = "(not shown)" if variable.endswith("_URL") else repr(problem["input"])
+        lines.append(f"{variable}={shown}: {problem['msg']}")
     return "Wrong settings. Correct or unset these environment variables:\n  " + "\n  ".join(lines)

@@ -110,6 +110,9 @@ def _enter(
             continue
         except FileChanged:
             left.append(store.look(look.key) or look)
+        except PermissionError:
+            reason = "it cannot be read (permission denied); let the platform's user read it"
+            found.skipped.append(Skipped(look.key, reason))
         if len(ready) >= _RECORD_EVERY:
             found.new_files += record_arrivals(ledger, source, store.name, ready)
             ready = []
