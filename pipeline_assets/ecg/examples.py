@@ -49,9 +49,17 @@ class Example:
     companions: tuple[Path, ...] = ()
 
 
-def write_examples(folder: Path, *, seed: int = 0, good: int = 12, broken: bool = True) -> list[Example]:
+def write_landable_examples(folder: Path) -> list[Example]:
+    """The examples of one file each: those that can be landed, as the files of a record are not put together yet."""
+    return write_examples(folder, records=False)
+
+
+def write_examples(
+    folder: Path, *, seed: int = 0, good: int = 12, broken: bool = True, records: bool = True
+) -> list[Example]:
     """Write `good` good MATLAB 5 files (two of three sinus rhythm, one of three with an early beat); unless `broken` is
-    False also one file of each other format, the poor ones, and the broken ones.
+    False also one file of each other format, the poor ones, and the broken ones. `records`: also records of several
+    files.
 
     The same seed gives the same bytes. No two files are alike.
     """
@@ -66,7 +74,7 @@ def write_examples(folder: Path, *, seed: int = 0, good: int = 12, broken: bool 
             _write(folder, f"MLII/poor/{name}.mat", matlab5(counts), r_peaks=r_peaks, warning=warning)
             for name, (warning, counts, r_peaks) in poor_signals(rng).items()
         ]
-        examples += _write_other_formats(folder, rng)
+        examples += _write_other_formats(folder, rng, records)
     return examples
 
 
@@ -78,8 +86,8 @@ def _write_good(folder: Path, number: int, rng: np.random.Generator) -> Example:
     return _write(folder, key, matlab5(counts, compress=number % 4 == 0), r_peaks=r_peaks)
 
 
-def _write_other_formats(folder: Path, rng: np.random.Generator) -> list[Example]:
-    """MATLAB 4, MATLAB 7.3 with a sidecar, and a WFDB record of two leads with annotations."""
+def _write_other_formats(folder: Path, rng: np.random.Generator, records: bool) -> list[Example]:
+    """MATLAB 4, MATLAB 7.3; with `records` it has a sidecar, and there is a WFDB record of two leads with annotations."""
     counts, r_peaks = synthetic_ecg(rng)
     examples = [_write(folder, "MLII/1 NSR/matlab4.mat", matlab4(counts), r_peaks=r_peaks)]
     counts, r_peaks = synthetic_ecg(rng)
@@ -90,9 +98,11 @@ def _write_other_formats(folder: Path, rng: np.random.Generator) -> list[Example
             "MLII/1 NSR/matlab73.mat",
             matlab73(counts),
             r_peaks=r_peaks,
-            companions={"matlab73.json": json.dumps(sidecar).encode()},
+            companions={"matlab73.json": json.dumps(sidecar).encode()} if records else {},
         )
     )
+    if not records:
+        return examples
     counts, r_peaks = synthetic_ecg(rng, samples=3 * SAMPLES)
     both = np.concatenate([counts, (counts - BASELINE_ADU) * 2 // 3 + BASELINE_ADU]).astype(np.int16)
     header, *parts = wfdb_record("wfdb_16", both, r_peaks, leads=("MLII", "V5"))

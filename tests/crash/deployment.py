@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = ("samples", "recordings", "beats")
 ORDER = ["file_id", "recording_id", "lead", "sample"]
 KILLED, NOTHING_LEFT_TO_DO, SOME_REFUSED = -signal.SIGKILL, 0, 3
-ORPHAN_SECONDS = 10.0
+ORPHAN_SECONDS = 30.0
 """Far below the minute that a slow reader takes; one second where nothing else runs."""
 DRAIN_SECONDS = 60.0
 """Far below the lease: a drain that waited for a dead run's lease to expire would not end in time."""
