@@ -127,14 +127,15 @@ class _Drain:
         return found.unsettled
 
     def _run_what_is_due(self) -> bool:
-        ran = False
-        for batch in due(self.platform.ledger, self.source.name, ignore_backoff=True):
-            if batch.batch_id not in self._tried:
-                self._tried.add(batch.batch_id)
-                ran = self._run(batch) or ran
-        return ran
+        """Whether there was anything, be it that another run was quicker to do it: then it is worth looking again."""
+        outstanding = due(self.platform.ledger, self.source.name, ignore_backoff=True)
+        untried = [batch for batch in outstanding if batch.batch_id not in self._tried]
+        for batch in untried:
+            self._tried.add(batch.batch_id)
+            self._run(batch)
+        return bool(untried)
 
-    def _run(self, batch: Batch) -> bool:
+    def _run(self, batch: Batch) -> None:
         # Its imports and Dagster's own below go on side by side.
         start_fork_server(preload_for(self.source, batch.files))
         from dagster import DagsterInstance
@@ -147,9 +148,10 @@ class _Drain:
         run_id = self._runner.new_run_id()
         try:
             # Claimed before the run begins, so that a sensor beside this drain does not ask for the batch as well.
-            claim(self.platform.ledger, batch.batch_id, run_id, self.platform.settings.lease_seconds)
+            seconds = self.platform.settings.lease_seconds
+            claim(self.platform.ledger, batch.batch_id, run_id, seconds, attempt=batch.attempt + 1)
         except BatchBusy:
-            return False
+            return
         error = self._runner.run(DagsterInstance.get(), batch, run_id, tags)
         after = get_batch(self.platform.ledger, batch.batch_id)
         self.summary.batches += 1
@@ -158,7 +160,6 @@ class _Drain:
             self.summary.held.append(f"{batch.batch_id} ({after.error})")
         elif after.state != BatchState.FINISHED:
             self.summary.failed.append(f"batch {batch.batch_id}, run {run_id}: {after.error or error}")
-        return True
 
 
 class _Runner:

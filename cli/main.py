@@ -119,6 +119,86 @@ def sql(query: str, form: str, output: Path | None) -> None:
     print_query(_platform(), query, form, output)
 
 
+@main.group()
+def quarantine() -> None:
+    """Refused files: list them, show why, send them back to be read again."""
+
+
+@quarantine.command("list")
+@click.option("--source", help="Only this source.")
+@click.option("--class", "error_class", help="Only this error class.")
+@click.option("--batch", "batch_id", help="Only this batch.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def quarantine_list(source: str | None, error_class: str | None, batch_id: str | None, as_json: bool) -> None:
+    """List the files that are refused now."""
+    from cli.quarantine import list_refused
+    from resources.ledger.replay import RefusedFilter
+
+    list_refused(_platform().ledger, RefusedFilter((), source, error_class, batch_id), as_json=as_json)
+
+
+@quarantine.command("show")
+@click.argument("key_or_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def quarantine_show(key_or_id: str, as_json: bool) -> None:
+    """Show every refusal of a file, the newest last."""
+    from cli.quarantine import show_refusals
+
+    sys.exit(show_refusals(_platform().ledger, key_or_id, as_json=as_json))
+
+
+@quarantine.command("replay")
+@click.argument("keys_or_ids", nargs=-1, metavar="[KEY_OR_ID...]")
+@click.option("--source", help="All refused files of this source.")
+@click.option("--class", "error_class", help="All refused files of this error class.")
+@click.option("--batch", "batch_id", help="All refused files of this batch.")
+@click.option("--all", "every", is_flag=True, help="Every refused file.")
+def quarantine_replay(
+    keys_or_ids: tuple[str, ...], source: str | None, error_class: str | None, batch_id: str | None, every: bool
+) -> None:
+    """Let refused files be read again, by the next run of the sensor or of `strandline drain`."""
+    from cli.quarantine import replay_refused
+
+    if not (keys_or_ids or source or error_class or batch_id or every):
+        raise click.UsageError("say which: KEY_OR_ID, --source, --class, --batch, or --all")
+    replay_refused(_platform().ledger, keys_or_ids, source, error_class, batch_id)
+
+
+@main.command()
+@click.argument("what")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+def export(what: str, output: Path) -> None:
+    """Write a table (`ecg.recordings`) or a query to OUTPUT, a .csv or .parquet file."""
+    from cli.query import export_to_file
+
+    export_to_file(_platform(), what, output)
+
+
+@main.command()
+@click.option("--source", "source_name", help="Only this source.")
+@click.option("--accept-loss", is_flag=True, help="Build lost tables anew without files that are gone from the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(source_name: str | None, accept_loss: bool, as_json: bool) -> None:
+    """Compare landing store, ledger and tables, and mend what differs; `strandline drain` then reads what is missing.
+
+    Exit code: 0 all agree, 3 something was mended or is to be read again.
+    """
+    from cli.reconcile import reconcile_sources
+    from pipeline_assets.registry import SOURCES, get_source
+
+    sources = (get_source(source_name),) if source_name else SOURCES
+    sys.exit(reconcile_sources(_platform(), sources, accept_loss=accept_loss, as_json=as_json))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what is configured, what answers, what does not, and what to do. Exit code 1 if something is wrong."""
+    from cli.doctor import run_doctor
+
+    sys.exit(run_doctor(as_json=as_json))
+
+
 @main.command()
 @click.argument("batch_id")
 def release(batch_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 import pyarrow as pa
 
-from resources.lake.sql import run_query
+from resources.lake.sql import copy_query, run_query
 from resources.platform import Platform
 
 _MOST_ROWS_SHOWN = 200
@@ -28,6 +29,16 @@ def print_query(platform: Platform, query: str, form: str, output: Path | None) 
         with output.open("wb") as file:
             _write(result, form, file)
         click.echo(f"{result.num_rows} rows written to {output}", err=True)
+
+
+def export_to_file(platform: Platform, what: str, output: Path) -> None:
+    """Write a table or a query's result to a file, its form by its ending. Raises QueryError."""
+    form = output.suffix.lower().lstrip(".")
+    if form not in {"csv", "parquet"}:
+        raise click.UsageError(f"OUTPUT must end in .csv or .parquet, not {output.suffix or 'nothing'!r}")
+    query = f"SELECT * FROM {what}" if re.fullmatch(r"\w+\.\w+", what) else what
+    rows = copy_query(platform.lake, platform.ledger, query, output, form)
+    click.echo(f"{rows:,} rows written to {output}", err=True)
 
 
 def _write(result: pa.Table, form: str, file: BinaryIO) -> None:

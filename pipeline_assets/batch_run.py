@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from pebble import ProcessExpired, ProcessFuture
@@ -21,9 +22,9 @@ from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.reading import SliceResult, SliceTask, draw, read_slice
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
-from resources.lake.lake import Committed, SchemaConflict, TableName
+from resources.lake.lake import Committed, SchemaConflict, TableName, UnknownRows
 from resources.ledger import FileState
-from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back
+from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back, is_known
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import (
     Outcome,
@@ -35,12 +36,17 @@ from resources.ledger.publishing import (
     rivals,
     take_commit_turn,
 )
+from resources.ledger.queries import batch_row_counts
 from resources.platform import Platform
 
 _SLICE_FILES = 64
 _SLICE_BYTES = 16 * 1024 * 1024
+_FILES_A_LIMIT = 16
+"""A slice gets one file's time limit, and once more for each so many files. One that needs longer is read file by file."""
 _PICTURE_SECONDS = 30.0
 _LARGE_BATCH_FILES = 200
+_PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
+"""The second is what pandera imports at its first check: a third of a second for each reader process."""
 _LONGEST_ERROR = 2000
 
 _log = logging.getLogger(__name__)
@@ -107,7 +113,7 @@ def preload_for(source: FileSource, files: int) -> list[str]:
     functions = [reader.read for reader in source.readers] + [source.derive, source.picture]
     own = {function.__module__ for function in functions if function is not None}
     picture = source.preload_for_picture if files >= _LARGE_BATCH_FILES else ()
-    return ["pipeline_assets.reading", "pandera.pandas", *sorted(own - {"__main__"}), *source.preload, *picture]
+    return ["pipeline_assets.reading", *_PANDERA, *sorted(own - {"__main__"}), *source.preload, *picture]
 
 
 def run_batch(
@@ -123,7 +129,7 @@ def run_batch(
     """Do a batch from claim to account. Doing it again equals doing it once.
 
     hold_when_stopped: a run that a person cancels leaves its files `held` (else they wait for the next run).
-    Raises NotClaimed, BatchHeld, SchemaConflict, and whatever the machinery raises; the claim is given back then.
+    Raises NotClaimed, BatchHeld, SchemaConflict, UnknownRows, and whatever the machinery raises; the claim is given back then.
     """
     settings = platform.settings
     claimed = claim(platform.ledger, batch_id, run_id, settings.lease_seconds)
@@ -131,7 +137,7 @@ def run_batch(
         with Heartbeat(platform.ledger, settings.lease_seconds) as heartbeat:
             heartbeat.keep(claimed.lease)
             return _run_claimed(platform, source, config, claimed, reporter, heartbeat)
-    except (BatchHeld, SchemaConflict) as held:
+    except (BatchHeld, SchemaConflict, UnknownRows) as held:
         _give_back(platform, claimed, str(held), hold=True)
         raise
     except Exception as error:
@@ -213,7 +219,7 @@ def _read_all(
         task = SliceTask(source, config, fetcher, claimed.batch.batch_id, files, folders)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
-        return pool.submit(read_slice, task, timeout=limit * len(files) + fetching)
+        return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
 
     pending = [(files, submit(files)) for files in _slices(claimed.files, platform.settings.workers)]
     while pending:
@@ -281,20 +287,22 @@ def _commit(
         for file_id in others.outdated:
             work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
         mine = files_with_rows(ledger, [file.file_id for file in claimed.files])
-        remove = others.to_remove | mine
+        remove = others.to_remove | (mine - _keep_what_is_gone(platform, claimed, work, mine, reporter))
         base = published_snapshots(ledger, source.name)
-        labels = {"strandline.batch": claimed.batch.batch_id, "strandline.run": claimed.run_id}
+        commit = partial(
+            platform.lake.commit,
+            batch_id=claimed.batch.batch_id,
+            run_id=claimed.run_id,
+            knows_batch=partial(is_known, ledger),
+        )
         tables: dict[str, Committed] = {}
         for table in source.tables:
             name = TableName(source.name, table.name)
             before = base.get(table.name)
-            committed = platform.lake.commit(
-                name, base=before, add=work.data_files.get(table.name, []), remove_file_ids=remove, labels=labels
-            )
+            committed = commit(name, base=before, add=work.data_files.get(table.name, []), remove_file_ids=remove)
             if others.outdated:
-                committed = platform.lake.commit(
-                    name, base=committed.snapshot_id, add=[], remove_file_ids=others.outdated, labels=labels
-                )
+                built, gone = committed.snapshot_id, others.outdated
+                committed = commit(name, base=built, add=[], remove_file_ids=gone, keep=before)
             tables[table.name] = committed
         heartbeat.stop()
         publish(
@@ -307,6 +315,20 @@ def _commit(
             rows_removed=sorted(remove),
         )
     return tables
+
+
+def _keep_what_is_gone(
+    platform: Platform, claimed: Claim, work: _Work, with_rows: set[str], reporter: Reporter
+) -> set[str]:
+    """Files that an earlier run committed and that cannot be read again: what was committed of them stays."""
+    kept = {i for i in with_rows if work.outcomes[i].state in {FileState.DELETED, FileState.SUPERSEDED}}
+    if kept:
+        counts = batch_row_counts(platform.ledger, claimed.batch.batch_id)
+        for file_id in kept:
+            rows = {table: by_file[file_id] for table, by_file in counts.items() if file_id in by_file}
+            work.outcomes[file_id] = Outcome(file_id, FileState.COMMITTED, rows)
+        reporter.say(f"{len(kept)} files are gone or overwritten since they were committed; their rows stay")
+    return kept
 
 
 @contextmanager

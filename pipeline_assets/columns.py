@@ -138,16 +138,19 @@ def _length(model: type[DataFrameModel], values: Mapping[str, Any]) -> int:
 
 
 def _is_scalar(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return False
     return value is None or isinstance(value, (str, bytes)) or np.ndim(value) == 0
 
 
 def _to_array(field: pa.Field, value: Any, length: int) -> pa.Array:
     try:
         if _is_scalar(value):
-            return pa.repeat(pa.scalar(value.item() if isinstance(value, np.generic) else value, field.type), length)
+            one = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+            return pa.repeat(pa.scalar(one, field.type, from_pandas=True), length)
         array = pa.array(value, from_pandas=True)
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         return array if array.type == field.type else array.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, OverflowError) as error:
         raise RowsError(f"column {field.name}: {error}") from error

@@ -7,6 +7,7 @@ and tested with a file and nothing else.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -47,16 +48,21 @@ class LandedFile:
     """One version of one key of the landing store, its bytes at hand and proven to be that version.
 
     Exactly one of `data` (the bytes) and `path` (a local file) is given.
+
+    companions: the other files of the same record by their names, such as the signal file that a header describes.
     """
 
     key: str
     data: bytes | None = field(default=None, repr=False)
     path: Path | None = None
+    companions: Mapping[str, LandedFile] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def at(cls, path: Path, key: str | None = None) -> LandedFile:
+    def at(cls, path: Path, key: str | None = None, companions: Iterable[Path] = ()) -> LandedFile:
         """A file on this machine, for notebooks and tests; its key is its name unless given."""
-        return cls(key=key or path.name, path=path)
+        key = key or path.name
+        others = {other.name: cls(str(PurePosixPath(key).with_name(other.name)), path=other) for other in companions}
+        return cls(key=key, path=path, companions=others)
 
     @property
     def name(self) -> str:

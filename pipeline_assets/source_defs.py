@@ -15,8 +15,8 @@ from pipeline_assets import checks, metadata
 from pipeline_assets.batch_run import BatchHeld, Reporter, preload_for, run_batch
 from pipeline_assets.source import FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
-from resources.lake.lake import SchemaConflict, TableName
-from resources.ledger.batches import Batch, BatchBusy, BatchState, NotClaimed, get_batch
+from resources.lake.lake import SchemaConflict, TableName, UnknownRows
+from resources.ledger.batches import Batch, BatchState, NotClaimed, get_batch
 from resources.ledger.leases import this_process
 from resources.ledger.queries import list_files
 from resources.platform import Platform
@@ -95,7 +95,6 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     job = dg.define_asset_job(
         job_name(source),
         selection=dg.AssetSelection.assets(raw, tables),
-        partitions_def=partitions,
         description=f"Reads one batch of {source.name} files into its tables.",
         tags={SOURCE_TAG: source.name},
     )
@@ -113,11 +112,21 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         tags={SOURCE_TAG: source.name},
         description=f"The files of a batch, as the landing store has them. {source.description}",
         metadata=metadata.raw_metadata(source, platform.landing.uri(source.name)),
+        # A run that has nothing to do gives nothing here; Dagster then skips what comes after.
+        output_required=False,
     )
-    def raw_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+    def raw_files(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.MaterializeResult]:
         # Tells a run whose process died from one that works; see sensors.dead_runs.
-        context.instance.add_run_tags(context.run_id, {PROCESS_TAG: this_process()})
+        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
         batch = _batch_of(context, platform)
+        if _is_overtaken(context, batch):
+            context.log.info(
+                f"nothing to do: run {batch.run_id} took batch {batch.batch_id} before this run could (it is "
+                f"{batch.state} now). Materialize the partition to do it again."
+            )
+            return
         start_fork_server(preload_for(source, batch.files))
         files = list_files(platform.ledger, batch_id=batch.batch_id)
         records = [
@@ -134,7 +143,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
             shown["first files"] = metadata.record_table(records)
             shown["first landed"] = dg.MetadataValue.timestamp(min(row.landed_at for row in files))
             shown["last landed"] = dg.MetadataValue.timestamp(max(row.landed_at for row in files))
-        return dg.MaterializeResult(metadata=shown)
+        yield dg.MaterializeResult(metadata=shown)
 
     return raw_files
 
@@ -151,7 +160,6 @@ def _table_spec(source: FileSource, table: Table, platform: Platform) -> dg.Asse
         owners=list(source.owners),
         tags={SOURCE_TAG: source.name},
         metadata=metadata.table_metadata(source, table, platform.lake.location(TableName(source.name, table.name))),
-        skippable=True,
     )
 
 
@@ -174,28 +182,17 @@ def _tables_asset(
         reporter: dg.ResourceParam[ReporterFactory],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         batch = _batch_of(context, platform)
-        if _is_overtaken(context, batch):
-            context.log.info(
-                f"nothing to do: run {batch.run_id} took batch {batch.batch_id} before this run could (it is "
-                f"{batch.state} now). Materialize the partition to do it again."
-            )
-            return
         try:
             report = run_batch(
                 platform,
                 source,
                 config,
                 batch.batch_id,
-                context.run_id,
+                context.run.run_id,
                 reporter(context.log),
-                hold_when_stopped=context.run_tags.get(STARTED_BY_TAG) != DRAIN,
+                hold_when_stopped=context.run.tags.get(STARTED_BY_TAG) != DRAIN,
             )
-        except BatchBusy as busy:
-            if _is_automatic(context):
-                context.log.info(f"nothing to do: {busy}")
-                return
-            raise dg.Failure(str(busy), allow_retries=False) from busy
-        except (BatchHeld, NotClaimed, SchemaConflict) as reason:
+        except (BatchHeld, NotClaimed, SchemaConflict, UnknownRows) as reason:
             raise dg.Failure(str(reason), allow_retries=False) from reason
         if not report.files:
             context.log.info(f"batch {batch.batch_id} owns no files any more: newer versions took their place")
@@ -237,10 +234,10 @@ def _batch_of(context: Any, platform: Platform) -> Batch:
 
 def _is_automatic(context: dg.AssetExecutionContext) -> bool:
     """Whether the run was asked for by the platform as one attempt, not by a person as a repetition."""
-    return ATTEMPT_TAG in context.run_tags and "dagster/parent_run_id" not in context.run_tags
+    return ATTEMPT_TAG in context.run.tags and "dagster/parent_run_id" not in context.run.tags
 
 
 def _is_overtaken(context: dg.AssetExecutionContext, batch: Batch) -> bool:
-    if not _is_automatic(context) or batch.run_id == context.run_id:
+    if not _is_automatic(context) or batch.run_id == context.run.run_id:
         return False
-    return batch.attempt >= int(context.run_tags[ATTEMPT_TAG]) or batch.state == BatchState.FINISHED
+    return batch.attempt >= int(context.run.tags[ATTEMPT_TAG]) or batch.state == BatchState.FINISHED

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -56,7 +55,7 @@ class ReaderPool:
 
 
 def _prepare_worker(memory_mb: int) -> None:
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_run, daemon=True).start()
     try:
         import resource
     except ImportError:  # not on Windows
@@ -66,11 +65,13 @@ def _prepare_worker(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-def _end_with_parent(parent: int) -> None:
-    # A run that is killed cannot stop its readers; its fork server ends with it, and they see that.
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _end_with_run() -> None:
+    # A run that is killed cannot stop its readers. This waits for the run's own process, not for the fork server in
+    # between, which ends only after all readers have.
+    run = multiprocessing.parent_process()
+    if run is not None:
+        run.join()
+        os._exit(1)
 
 
 class _Process(ForkServerProcess):

@@ -43,7 +43,7 @@ class Platform:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self.settings.ledger_url)
+        return Ledger(self.settings.ledger_address, self.settings.ledger_schema)
 
     @cached_property
     def lake(self) -> Lake:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.errors import UserError
@@ -80,9 +80,14 @@ class Settings(BaseSettings):
         float, Field(ge=0, description="Least time between two full listings of a source by its sensor.")
     ] = 0.0
 
+    ledger_url: Annotated[
+        SecretStr | None,
+        Field(description="postgresql://user:password@host/database of the ledger; default SQLite in <home>."),
+    ] = None
+
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
-    file_memory_mb: Annotated[int, Field(ge=256, description="Address space that a reader process may use, MiB.")] = (
+    file_memory_mb: Annotated[int, Field(ge=1024, description="Address space that a reader process may use, MiB.")] = (
         4096
     )
 
@@ -140,6 +145,13 @@ class Settings(BaseSettings):
             raise ValueError(f"the path must have none of {' '.join(sorted(_SPECIAL))} in it; it stands in addresses")
         return path
 
+    @field_validator("ledger_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"postgresql(\+psycopg2)?://", value.get_secret_value()):
+            raise ValueError("expected postgresql://user:password@host/database; without it the ledger is SQLite")
+        return value
+
     @classmethod
     def load(cls) -> Settings:
         """Settings from the environment. Raises SettingsError naming each wrong variable."""
@@ -154,8 +166,16 @@ class Settings(BaseSettings):
         return None if isinstance(self.landing, S3Address) else self.landing or self.home / "landing"
 
     @property
-    def ledger_url(self) -> str:
+    def ledger_address(self) -> str:
+        """Where the ledger is. Holds a password; never show it."""
+        if self.ledger_url is not None:
+            return self.ledger_url.get_secret_value()
         return f"sqlite:///{self.home / self._named('ledger.db')}"
+
+    @property
+    def ledger_schema(self) -> str:
+        """The ledger's schema where one database holds several."""
+        return f"{self.table_prefix}strandline"
 
     @property
     def lake_folder(self) -> Path:
@@ -196,9 +216,10 @@ def load_source_config(model: type[ConfigModel], source: str) -> ConfigModel:
 
 
 def _from_text(text: str, annotation: Any) -> Any:
+    """JSON where only JSON can say it; else the text, of which pydantic makes a number or whatever the field is."""
     import json
 
-    if annotation is str:
+    if annotation is str or not (text == "null" or text.startswith(("[", "{"))):
         return text
     try:
         return json.loads(text)
@@ -210,6 +231,7 @@ def _explain(error: ValidationError, prefix: str) -> str:
     lines = []
     for problem in error.errors():
         variable = prefix + str(problem["loc"][0]).upper() if problem["loc"] else prefix + "*"
-        shown = re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
+        # A wrong value may hold a password all the same.
+        shown = "(not shown)" if variable.endswith("_URL") else re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
         lines.append(f"{variable}={shown}: {problem['msg']}")
     return "Wrong settings. Correct or unset these environment variables:\n  " + "\n  ".join(lines)

@@ -23,9 +23,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        home=tmp_path / "home", workers=2, settle_seconds=0.05, file_timeout_seconds=5, lease_seconds=10
-    )
+    return Settings(home=tmp_path / "home", workers=2, settle_seconds=0.05, file_timeout_seconds=5, lease_seconds=10)
 
 
 @pytest.fixture

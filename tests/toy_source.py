@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import signal
+import sys
 import time
 
 import numpy as np
@@ -36,12 +37,20 @@ class Files(pa.DataFrameModel):
         strict = True
 
 
+UNEQUAL = -1e308
+"""A value for which derive gives columns of unequal length."""
+
+
 def recognise(head: bytes) -> bool:
     return head.startswith(b"toy")
 
 
+def lines_of(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode())))[1:]
+
+
 def read(file: LandedFile, config: NoConfig) -> list[float]:
-    lines = list(csv.reader(io.StringIO(file.read_bytes().decode())))[1:]
+    lines = lines_of(file.read_bytes())
     command = lines[0][0] if lines else ""
     if command == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -51,6 +60,12 @@ def read(file: LandedFile, config: NoConfig) -> list[float]:
         return [float(len(bytearray(64 << 30)))]
     if command == "fault":
         raise KeyError("a fault of the reader")
+    if command == "exit":
+        sys.exit(3)
+    if command == "no_number":
+        return [1.0, float("nan")]
+    if command == "unequal":
+        return [UNEQUAL]
     if command == "slow":
         time.sleep(float(lines[0][1]))
         lines = lines[1:]
@@ -62,6 +77,8 @@ def read(file: LandedFile, config: NoConfig) -> list[float]:
 
 def derive(values: list[float], config: NoConfig) -> dict[str, object]:
     count = len(values)
+    if values == [UNEQUAL]:
+        return {"readings": {"n": np.arange(3, dtype=np.int32), "value": np.zeros(2)}, "files": {"readings": [2]}}
     return {
         "readings": {"n": np.arange(count, dtype=np.int32), "value": np.array(values, dtype=np.float64)},
         "files": {"readings": np.array([count], dtype=np.int32)},

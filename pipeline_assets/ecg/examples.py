@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,16 +37,29 @@ class Example:
     key: its path below the folder, with forward slashes.
     error_class: what reading or checking it is refused with; None when it is good.
     r_peaks: its true R peaks as sample indices; None when it is broken.
+    warning: what its quality is marked down for; empty when it is good or broken.
+    companions: the other files of the same record.
     """
 
     path: Path
     key: str
     error_class: str | None
     r_peaks: tuple[int, ...] | None
+    warning: str = ""
+    companions: tuple[Path, ...] = ()
 
 
-def write_examples(folder: Path, *, seed: int = 0, good: int = 12, broken: bool = True) -> list[Example]:
-    """Write `good` good files (two of three sinus rhythm, one of three with an early beat) and the broken ones.
+def write_landable_examples(folder: Path) -> list[Example]:
+    """The examples of one file each: those that can be landed, as the files of a record are not put together yet."""
+    return write_examples(folder, records=False)
+
+
+def write_examples(
+    folder: Path, *, seed: int = 0, good: int = 12, broken: bool = True, records: bool = True
+) -> list[Example]:
+    """Write `good` good MATLAB 5 files (two of three sinus rhythm, one of three with an early beat); unless `broken` is
+    False also one file of each other format, the poor ones, and the broken ones. `records`: also records of several
+    files.
 
     The same seed gives the same bytes. No two files are alike.
     """
@@ -54,6 +70,11 @@ def write_examples(folder: Path, *, seed: int = 0, good: int = 12, broken: bool 
             _write(folder, f"MLII/broken/{name}.mat", data, error_class=error_class)
             for name, (error_class, data) in broken_files(rng).items()
         ]
+        examples += [
+            _write(folder, f"MLII/poor/{name}.mat", matlab5(counts), r_peaks=r_peaks, warning=warning)
+            for name, (warning, counts, r_peaks) in poor_signals(rng).items()
+        ]
+        examples += _write_other_formats(folder, rng, records)
     return examples
 
 
@@ -65,13 +86,54 @@ def _write_good(folder: Path, number: int, rng: np.random.Generator) -> Example:
     return _write(folder, key, matlab5(counts, compress=number % 4 == 0), r_peaks=r_peaks)
 
 
+def _write_other_formats(folder: Path, rng: np.random.Generator, records: bool) -> list[Example]:
+    """MATLAB 4, MATLAB 7.3; with `records` it has a sidecar, and there is a WFDB record of two leads with annotations."""
+    counts, r_peaks = synthetic_ecg(rng)
+    examples = [_write(folder, "MLII/1 NSR/matlab4.mat", matlab4(counts), r_peaks=r_peaks)]
+    counts, r_peaks = synthetic_ecg(rng)
+    sidecar = {"fs_hz": FS_HZ, "gain_adu_per_mv": GAIN_ADU_PER_MV, "baseline_adu": BASELINE_ADU, "leads": ["II"]}
+    examples.append(
+        _write(
+            folder,
+            "MLII/1 NSR/matlab73.mat",
+            matlab73(counts),
+            r_peaks=r_peaks,
+            companions={"matlab73.json": json.dumps(sidecar).encode()} if records else {},
+        )
+    )
+    if not records:
+        return examples
+    counts, r_peaks = synthetic_ecg(rng, samples=3 * SAMPLES)
+    both = np.concatenate([counts, (counts - BASELINE_ADU) * 2 // 3 + BASELINE_ADU]).astype(np.int16)
+    header, *parts = wfdb_record("wfdb_16", both, r_peaks, leads=("MLII", "V5"))
+    examples.append(
+        _write(
+            folder,
+            "wfdb/wfdb_16.hea",
+            header,
+            r_peaks=r_peaks,
+            companions=dict(zip(("wfdb_16.dat", "wfdb_16.atr"), parts, strict=True)),
+        )
+    )
+    return examples
+
+
 def _write(
-    folder: Path, key: str, data: bytes, *, error_class: str | None = None, r_peaks: tuple[int, ...] | None = None
+    folder: Path,
+    key: str,
+    data: bytes,
+    *,
+    error_class: str | None = None,
+    r_peaks: tuple[int, ...] | None = None,
+    warning: str = "",
+    companions: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Example:
     path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    return Example(path, key, error_class, r_peaks)
+    for name, content in companions.items():
+        path.with_name(name).write_bytes(content)
+    return Example(path, key, error_class, r_peaks, warning, tuple(path.with_name(name) for name in companions))
 
 
 def synthetic_ecg(
@@ -110,6 +172,22 @@ def beat_samples(rng: np.random.Generator, samples: int, early_beat: bool) -> li
         at += rr * {early: 0.68, early + 1: 1.25}.get(len(peaks), 1.0)
 
 
+def poor_signals(rng: np.random.Generator) -> dict[str, tuple[str, NDArray[np.int16], tuple[int, ...]]]:
+    """Signals that can be read and should be doubted: name -> warning, counts, R peaks."""
+    t = np.arange(SAMPLES) / FS_HZ
+    disturbances = {
+        "wander": ("baseline_wander", 1.5 * np.sin(2 * np.pi * 0.3 * t)),
+        "mains_50hz": ("mains_noise", 0.3 * np.sin(2 * np.pi * 50 * t)),
+        "mains_60hz": ("mains_noise", 0.3 * np.sin(2 * np.pi * 60 * t)),
+        "muscle": ("high_frequency_noise", rng.normal(0, 0.2, SAMPLES)),
+    }
+    signals = {}
+    for name, (warning, mv) in disturbances.items():
+        counts, r_peaks = synthetic_ecg(rng)
+        signals[name] = (warning, np.round(counts + GAIN_ADU_PER_MV * mv).astype(np.int16), r_peaks)
+    return signals
+
+
 def broken_files(rng: np.random.Generator) -> dict[str, tuple[str, bytes]]:
     """One file for each way of being bad: name -> error class, bytes."""
     whole, _ = synthetic_ecg(rng)
@@ -120,6 +198,7 @@ def broken_files(rng: np.random.Generator) -> dict[str, tuple[str, bytes]]:
     rail = whole.copy()
     rail[0, 1500:1900] = 2047
     short, _ = synthetic_ecg(rng, samples=SAMPLES // 2)
+    noise = np.round(rng.normal(BASELINE_ADU, 60, (1, SAMPLES))).astype(np.int16)
     return {
         "not_a_mat_file": ("unreadable", b"time,mV\n0.000,-0.145\n0.003,-0.145\n"),
         "zero_bytes": ("unreadable", b""),
@@ -131,6 +210,7 @@ def broken_files(rng: np.random.Generator) -> dict[str, tuple[str, bytes]]:
         "nan_samples": ("nan_samples", matlab5(gap)),
         "flat_line": ("flat_line", matlab5(flat)),
         "saturated": ("saturation", matlab5(rail)),
+        "noise_only": ("noise", matlab5(noise)),
     }
 
 
@@ -144,3 +224,44 @@ def matlab5(value: Any, *, variable: str = "val", compress: bool = False) -> byt
     file = io.BytesIO()
     scipy.io.savemat(file, {variable: value}, format="5", do_compression=compress)
     return b"MATLAB 5.0 MAT-file, synthetic ECG".ljust(116) + file.getvalue()[116:]
+
+
+def matlab4(value: Any, *, variable: str = "val") -> bytes:
+    """A MATLAB v4 file with one variable in it."""
+    import scipy.io
+
+    file = io.BytesIO()
+    scipy.io.savemat(file, {variable: value}, format="4")
+    return file.getvalue()
+
+
+def matlab73(value: NDArray[Any], *, variable: str = "val", **storage: Any) -> bytes:
+    """A MATLAB v7.3 file with one numeric variable in it: HDF5 behind MATLAB's header, the matrix transposed.
+
+    storage: how h5py stores it, such as compression="gzip".
+    """
+    import h5py
+
+    file = io.BytesIO()
+    with h5py.File(file, "w", userblock_size=512) as content:
+        stored = content.create_dataset(variable, data=value.T, **storage)
+        names = {"float64": "double", "float32": "single"}
+        stored.attrs["MATLAB_class"] = np.bytes_(names.get(str(value.dtype), str(value.dtype)))
+    header = b"MATLAB 7.3 MAT-file, synthetic ECG".ljust(116) + bytes(8) + b"\x00\x02IM"
+    return header.ljust(512, b"\0") + file.getvalue()[512:]
+
+
+def wfdb_record(
+    name: str, counts: NDArray[np.int16], r_peaks: Sequence[int] = (), *, leads: Sequence[str] = ("MLII",)
+) -> tuple[bytes, bytes, bytes]:
+    """Header, signal file (format 16) and annotation file of a WFDB record; counts: leads x samples."""
+    lines = [f"{name} {len(counts)} {FS_HZ:g} {counts.shape[1]}"]
+    for lead, row in zip(leads, counts.tolist(), strict=True):
+        checksum = (sum(row) + 32_768) % 65_536 - 32_768
+        lines.append(
+            f"{name}.dat 16 {GAIN_ADU_PER_MV:g}({BASELINE_ADU:g})/mV 11 {BASELINE_ADU:g} {row[0]} {checksum} 0 {lead}"
+        )
+    # An annotation is 16 bits: 6 of code (1: a normal beat) and 10 of time since the one before; 0 ends the file.
+    gaps = np.diff(np.asarray(r_peaks, dtype=np.int64), prepend=0)
+    annotations = b"".join(int(1 << 10 | gap).to_bytes(2, "little") for gap in gaps) + b"\0\0"
+    return ("\n".join(lines) + "\n").encode(), counts.T.astype("<i2").tobytes(), annotations

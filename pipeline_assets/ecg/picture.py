@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_assets.ecg.derive import heart_rate_bpm
+from pipeline_assets.ecg.beats import heart_rate_bpm
 from pipeline_assets.ecg.read import Recording
 
 # ECG paper at 25 mm/s and 10 mm/mV: small squares of 1 mm, large ones of 5 mm.
@@ -24,7 +24,7 @@ PAPER, SMALL_LINES, LARGE_LINES, TRACE, MARK = "#fffafa", "#f8dcdc", "#eeb4b4", 
 def strip_png(recording: Recording, beats_by_lead: Mapping[str, NDArray[np.int64]], *, seconds: float = 10.0) -> bytes:
     """PNG of the first lead's first `seconds`, its R peaks marked.
 
-    beats_by_lead: R peaks as sample indices by the lead's name, as `derive.find_all_beats` gives them.
+    beats_by_lead: R peaks as sample indices by the lead's name, as `beats.find_beats` gives them.
     """
     from matplotlib.figure import Figure
 
@@ -78,8 +78,8 @@ def voltage_limits(signal_mv: NDArray[np.float64]) -> tuple[float, float]:
     """Lowest and highest voltage of the paper, mV: whole large squares with room for the marks."""
     large = LARGE_SQUARE[1]
     return (
-        math.floor(signal_mv.min() / large - 0.3) * large,
-        math.ceil(signal_mv.max() / large + 0.3) * large,
+        math.floor(np.nanmin(signal_mv) / large - 0.3) * large,
+        math.ceil(np.nanmax(signal_mv) / large + 0.3) * large,
     )
 
 

@@ -1,15 +1,23 @@
-"""The three tables that ECG files become: the one place where a column is defined."""
+"""The four tables that ECG files become: the one place where a column is defined."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
 RECORDING_ID = "recording: the first 20 hex digits of the SHA-256 of the file's whole key"
 LEAD = "lead, by its usual name (MLII, V5, ...)"
+
+SOURCES = ("header", "sidecar", "default")
+
+
+def _figure(description: str, unit: str = "1", **rules: Any) -> Any:
+    """A figure of signal quality; missing in rows that are older than it."""
+    return pa.Field(nullable=True, description=description, metadata={"unit": unit}, **rules)
 
 
 class Samples(pa.DataFrameModel):
@@ -19,7 +27,18 @@ class Samples(pa.DataFrameModel):
     lead: Series[str] = pa.Field(description=LEAD)
     sample: Series[np.int32] = pa.Field(ge=0, description="number of the sample, from 0", metadata={"unit": "1"})
     t_s: Series[np.float64] = pa.Field(ge=0, description="time since the first sample", metadata={"unit": "s"})
-    mv: Series[np.float64] = pa.Field(description="voltage, (adu - baseline) / gain", metadata={"unit": "mV"})
+    mv: Series[np.float64] = pa.Field(
+        nullable=True,
+        description="voltage, (adu - baseline) / gain; missing where the recording marks a sample as invalid",
+        metadata={"unit": "mV"},
+    )
+    ecg_data: Series[np.float64] = pa.Field(
+        ge=0,
+        le=1,
+        nullable=True,
+        description="the voltage scaled by the lead's own lowest and highest value in the recording to 0 ... 1",
+        metadata={"unit": "1"},
+    )
 
     class Config:
         strict = True
@@ -47,6 +66,46 @@ class Recordings(pa.DataFrameModel):
         description="mean of the heart rates from beat to beat; missing with fewer than two beats",
         metadata={"unit": "1/min"},
     )
+    class_number: Series[pd.Int32Dtype] = pa.Field(
+        ge=0,
+        nullable=True,
+        coerce=True,
+        description="number of the rhythm's class, from the folder",
+        metadata={"unit": "1"},
+    )
+    class_label: Series[str] = pa.Field(
+        nullable=True, description="label of the rhythm's class, from the folder (NSR, ...)"
+    )
+    fs_source: Series[str] = pa.Field(
+        isin=SOURCES, nullable=True, description="where the sampling frequency comes from: header, sidecar or default"
+    )
+    gain_source: Series[str] = pa.Field(
+        isin=SOURCES, nullable=True, description="where gain and baseline come from: header, sidecar or default"
+    )
+    other_signals: Series[str] = pa.Field(
+        nullable=True, description="signals of the record that are no ECG and were left out, with their units"
+    )
+    amplitude_mv: Series[np.float64] = _figure("range of the voltage in 10 s (median)", "mV", ge=0)
+    wander_mv: Series[np.float64] = _figure("how far the baseline below 0.67 Hz moves in 10 s (median)", "mV", ge=0)
+    mains_50hz_share: Series[np.float64] = _figure("share of 49-51 Hz in the power above 0.67 Hz", ge=0, le=1)
+    mains_60hz_share: Series[np.float64] = _figure("share of 59-61 Hz in the power above 0.67 Hz", ge=0, le=1)
+    noise_share: Series[np.float64] = _figure(
+        "share of 40 Hz and more, less mains, in the power above 0.67 Hz", ge=0, le=1
+    )
+    ksqi: Series[np.float64] = _figure("kSQI, kurtosis; 3 for noise, above 5 for a clean ECG", ge=0)
+    ssqi: Series[np.float64] = _figure("sSQI, skewness")
+    psqi: Series[np.float64] = _figure("pSQI, share of 5-15 Hz in the power of 5-40 Hz", ge=0, le=1)
+    bassqi: Series[np.float64] = _figure("basSQI, share of 1 Hz and more in the power of 0-40 Hz", ge=0, le=1)
+    bsqi: Series[np.float64] = _figure("bSQI, share of beats on which two detectors agree", ge=0, le=1)
+    nan_share: Series[np.float64] = _figure("share of samples without a value", ge=0, le=1)
+    flat_line_longest_s: Series[np.float64] = _figure("longest time without any change", "s", ge=0)
+    saturation_s: Series[np.float64] = _figure("time of the stays at the lead's extremes", "s", ge=0)
+    longest_pause_s: Series[np.float64] = _figure("longest time without a beat", "s", ge=0)
+    poor_windows: Series[np.float64] = _figure("share of the 10 s pieces that break a limit of quality", ge=0, le=1)
+    verdict: Series[str] = pa.Field(
+        isin=["good", "warn"], nullable=True, description="good, or warn when there are warnings"
+    )
+    warnings: Series[str] = pa.Field(nullable=True, description="what is doubtful about the lead, comma-separated")
 
     class Config:
         strict = True
@@ -78,3 +137,21 @@ class Beats(pa.DataFrameModel):
         strict = True
         coerce = False
         unique: ClassVar = ["recording_id", "lead", "beat"]
+
+
+class Annotations(pa.DataFrameModel):
+    """What came with a WFDB record as annotations (`.atr`): beats and rhythms as people or programs marked them."""
+
+    recording_id: Series[str] = pa.Field(description=RECORDING_ID)
+    annotation: Series[np.int32] = pa.Field(
+        ge=0, description="number of the annotation, from 0", metadata={"unit": "1"}
+    )
+    sample: Series[np.int32] = pa.Field(ge=0, description="sample it stands at, from 0", metadata={"unit": "1"})
+    t_s: Series[np.float64] = pa.Field(ge=0, description="its time since the first sample", metadata={"unit": "s"})
+    symbol: Series[str] = pa.Field(description="WFDB's code: N normal beat, V, A, + change of rhythm, ...")
+    aux: Series[str] = pa.Field(nullable=True, description="text of the annotation, such as (N; often empty")
+
+    class Config:
+        strict = True
+        coerce = False
+        unique: ClassVar = ["recording_id", "annotation"]

@@ -7,7 +7,7 @@ snapshot may run ahead of it for a moment, and is set back by the next commit if
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SNAPSHOT_AGE = timedelta(minutes=10)
 _SNAPSHOTS_BEFORE_EXPIRY = 20
+_BATCH_LABEL = "strandline.batch"
 _TABLE_PROPERTIES = {
     # Commits get slower with every manifest and metadata file kept.
     "commit.manifest-merge.enabled": "true",
@@ -38,6 +39,14 @@ _TABLE_PROPERTIES = {
 
 class SchemaConflict(UserError):
     """A table in the lake cannot take the rows of its source's schema. The message says what differs."""
+
+
+class UnknownRows(UserError):
+    """A table and the ledger are not of one mind, and going on would lose rows. The message says what to do."""
+
+
+class SnapshotGone(UserError):
+    """A snapshot was expired: others took its place since the ledger was asked for it. Ask again."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,8 @@ class Lake:
         return (f"{self.table_prefix}{table.source}", table.name)
 
     def ensure(self, table: TableName, schema: pa.Schema) -> str:
-        """Make the table if it is not there, and add columns that are new; the folder for its data files.
+        """Make the table if it is not there, add columns that are new, let columns be null that now may be; the folder
+        for its data files.
 
         Raises SchemaConflict when the schema changes or drops a column that the table has.
         """
@@ -117,36 +127,72 @@ class Lake:
         base: int | None,
         add: Sequence[str],
         remove_file_ids: Collection[str],
-        labels: dict[str, str],
+        batch_id: str,
+        run_id: str,
+        knows_batch: Callable[[str], bool],
+        keep: int | None = None,
     ) -> Committed:
         """Replace the rows of some files by those in data files, in one Iceberg transaction on top of `base`.
 
         base: the snapshot that readers see now; anything on top of it is left from a run that died and is dropped.
         add: paths of Parquet files written for this table. remove_file_ids: whose rows go.
+        knows_batch: whether the ledger knows a batch. Raises UnknownRows rather than drop the rows of one it does not.
+        keep: the snapshot that readers see until the batch is published, if that is not `base`.
         Only the holder of the source's turn to commit may call this.
         """
         loaded = self.catalog.load_table(self.identifier(table))
-        _set_back(loaded, base)
+        labels = {_BATCH_LABEL: batch_id, "strandline.run": run_id}
+        _set_back(table, loaded, base, knows_batch)
         if add or remove_file_ids:
             with loaded.transaction() as transaction:
                 if remove_file_ids and base is not None:
                     transaction.delete(_of_files(remove_file_ids), snapshot_properties=labels)
                 if add:
                     transaction.add_files(list(add), snapshot_properties=labels, check_duplicate_files=False)
-        _expire(loaded)
+        _expire(loaded, keep=base if keep is None else keep)
         snapshot = loaded.current_snapshot()
         if snapshot is None:
             return Committed(None, 0)
         summary = snapshot.summary
         return Committed(snapshot.snapshot_id, int((summary and summary["total-records"]) or 0))
 
+    def current_snapshot(self, table: TableName) -> int | None:
+        """The table's own current snapshot, published or not; None without one."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            snapshot = self.catalog.load_table(self.identifier(table)).current_snapshot()
+        except (NoSuchTableError, FileNotFoundError):
+            return None
+        return snapshot.snapshot_id if snapshot else None
+
+    def is_readable(self, table: TableName, snapshot_id: int | None) -> bool:
+        """Whether a snapshot and all its data files are there. A table without its metadata is dropped."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if snapshot_id is None:
+            return True
+        try:
+            files = self.data_files(table, snapshot_id)
+        except (NoSuchTableError, SnapshotGone):
+            return False
+        except FileNotFoundError:
+            self.catalog.drop_table(self.identifier(table))
+            return False
+        return all(Path(path.removeprefix("file://")).exists() for path in files)
+
     def data_files(self, table: TableName, snapshot_id: int | None, batch_id: str | None = None) -> list[str]:
-        """Paths of the Parquet files that a snapshot is made of, all or those that may hold rows of one batch."""
+        """Paths of the Parquet files that a snapshot is made of, all or those that may hold rows of one batch.
+
+        Raises SnapshotGone.
+        """
         if snapshot_id is None:
             return []
         from pyiceberg.expressions import AlwaysTrue, EqualTo
 
         loaded = self.catalog.load_table(self.identifier(table))
+        if loaded.snapshot_by_id(snapshot_id) is None:  # a scan of it would find nothing, without a word
+            raise SnapshotGone(f"The table {table} has no snapshot {snapshot_id} (any more).")
         row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()  # type: ignore[call-arg, arg-type]
         tasks = loaded.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files()
         return [task.file.file_path for task in tasks]
@@ -184,20 +230,42 @@ def _wait_for_other_writers(dbapi_connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _set_back(table: Table, base: int | None) -> None:
+def _set_back(name: TableName, table: Table, base: int | None, knows_batch: Callable[[str], bool]) -> None:
     current = table.current_snapshot()
     if (current.snapshot_id if current else None) == base:
         return
+    made_by = (current.summary and current.summary[_BATCH_LABEL]) if current else None
+    if current is not None and not (made_by and knows_batch(made_by)):
+        raise UnknownRows(
+            f"The table {name} has rows of {f'batch {made_by}' if made_by else 'no batch'}, which the ledger does not "
+            "know. Either the ledger was lost or is older than the tables, or something else wrote to the table. "
+            f"Nothing was changed. Restore the ledger from its backup, or: strandline reconcile --source {name.source}"
+        )
     if base is None:
         table.manage_snapshots().remove_branch("main").commit()
+    elif table.snapshot_by_id(base) is None:
+        raise UnknownRows(
+            f"The table {name} lacks the snapshot {base} that the ledger published. The lake was lost or is older than "
+            f"the ledger. Nothing was changed. Restore it from its backup, or: strandline reconcile --source {name.source}"
+        )
     else:
         table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
 
 
-def _expire(table: Table) -> None:
-    # Nobody starts from an old snapshot: committers take turns and readers open the published one, the current.
-    if len(table.metadata.snapshots) > _SNAPSHOTS_BEFORE_EXPIRY:
-        table.maintenance.expire_snapshots().older_than(datetime.now(UTC) - _SNAPSHOT_AGE).commit()
+def _expire(table: Table, keep: int | None) -> None:
+    # Until this commit is published readers open `keep`, and if its run dies, the next one starts from there.
+    if len(table.metadata.snapshots) <= _SNAPSHOTS_BEFORE_EXPIRY:
+        return
+    current = table.current_snapshot()
+    kept = {keep, current.snapshot_id if current else None}
+    before_ms = (datetime.now(UTC) - _SNAPSHOT_AGE).timestamp() * 1000
+    old = [
+        snapshot.snapshot_id
+        for snapshot in table.metadata.snapshots
+        if snapshot.timestamp_ms < before_ms and snapshot.snapshot_id not in kept
+    ]
+    if old:
+        table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
 def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
@@ -219,7 +287,8 @@ def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
             "source's schema.py, or give the changed column a new name."
         )
     new = [field for field in schema if field.name not in have.names]
-    if new:
+    looser = [field for field in schema if field.nullable and field not in new and not have.field(field.name).nullable]
+    if new or looser:
         with table.update_schema() as update:
             update.union_by_name(pa.schema(list(schema)))
 

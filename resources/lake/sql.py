@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from resources.errors import UserError
-from resources.lake.lake import Lake, TableName
+from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
 from resources.ledger.publishing import all_published
 from resources.ledger.queries import FILE_COLUMNS, QUARANTINE_COLUMNS, select_files, select_quarantine
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 OPERATIONS = "operations"
+_MOST_LOOKS = 3
 
 
 class QueryError(UserError):
@@ -27,7 +30,8 @@ class QueryError(UserError):
 def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
     """An in-memory database with a view for each table that the query may mean.
 
-    All views are of one moment: of each source, readers see every table of a batch or none of it.
+    All views are of one moment: of each source, readers see every table of a batch or none of it. Raises SnapshotGone
+    when batches were published meanwhile and what was visible before them is gone.
     """
     import duckdb
 
@@ -45,17 +49,45 @@ def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
     return connection
 
 
+def _connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
+    for _ in range(_MOST_LOOKS - 1):
+        with suppress(SnapshotGone):
+            return connect(lake, ledger, query)
+    return connect(lake, ledger, query)
+
+
 def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
     """The query's result. Raises QueryError."""
     import duckdb
 
-    with connect(lake, ledger, query) as connection:
+    with _connect(lake, ledger, query) as connection:
         try:
             relation = connection.sql(query)
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             known = ", ".join(list_tables(ledger))
             raise QueryError(f"{error}\nTables: {known}") from error
+
+
+def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) -> int:
+    """Write a query's result to a file without holding it in memory; the number of rows. form: ``csv`` or ``parquet``.
+
+    The file appears whole or not at all. Raises QueryError.
+    """
+    import duckdb
+
+    aside = path.with_name(f".{path.name}.part")
+    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
+    with _connect(lake, ledger, query) as connection:
+        try:
+            target = str(aside).replace("'", "''")
+            written = connection.execute(f"COPY ({query.rstrip().rstrip(';')}) TO '{target}' ({options})").fetchone()
+            aside.replace(path)
+        except duckdb.Error as error:
+            raise QueryError(f"{error}\nTables: {', '.join(list_tables(ledger))}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+    return int(written[0]) if written else 0
 
 
 def list_tables(ledger: Ledger) -> list[str]:
@@ -106,6 +138,35 @@ def _fetch(ledger: Ledger, columns: tuple[str, ...], query: Any) -> pa.Table:
         rows = connection.execute(query).all()
     schema = pa.schema([(name, _LEDGER_TYPES.get(name, pa.string())) for name in columns])
     return pa.table([pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)], schema=schema)
+
+
+def rows_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, tuple[str, int]]:
+    """Batch and number of rows of every file in a snapshot of a table, by file id, counted from the Parquet files."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        counted = connection.execute(
+            "SELECT file_id, max(batch_id), count(*) FROM read_parquet(?) GROUP BY file_id", [paths]
+        ).fetchall()
+    return {file_id: (batch_id, rows) for file_id, batch_id, rows in counted}
+
+
+def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, str]:
+    """The key of every file in a snapshot of a table that has the column `source_key`."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        return dict(
+            connection.execute(
+                "SELECT file_id, max(source_key) FROM read_parquet(?) GROUP BY file_id", [paths]
+            ).fetchall()
+        )
 
 
 def count_rows_by_file(lake: Lake, table: TableName, snapshot: int | None, batch_id: str) -> dict[str, int]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 
 from resources.errors import UserError
 from resources.ledger import leases
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
 from resources.ledger.states import FileState, move
-from resources.ledger.tables import batches, files
+from resources.ledger.tables import batches, file_rows, files
 
 _BACKOFF_SECONDS = 5.0
 _BACKOFF_MOST_SECONDS = 300.0
@@ -123,10 +123,15 @@ def _get(connection: Connection, batch_id: str) -> Batch:
     return _batch(row)
 
 
+def is_known(ledger: Ledger, batch_id: str) -> bool:
+    with ledger.read() as connection:
+        return connection.scalar(select(batches.c.batch_id).where(batches.c.batch_id == batch_id)) is not None
+
+
 def batch_id_for(file_ids: Sequence[str], at: datetime) -> str:
     """Sortable by time, then a hash of the members."""
     members = hashlib.sha256("\n".join(sorted(file_ids)).encode()).hexdigest()[:8]
-    return f"{at:%Y%m%dT%H%M%S}-{members}"
+    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}-{members}"
 
 
 def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = False) -> Batch | None:
@@ -201,11 +206,12 @@ def live(ledger: Ledger, source: str) -> list[Batch]:
         return [batch for batch in rows if leases.is_live(connection, batch_lease(batch.batch_id))]
 
 
-def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> Claim:
+def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, attempt: int | None = None) -> Claim:
     """Give a run the batch's files that still are the batch's and are not superseded; they become `running`.
 
     Claiming again by the same run gives the same. A batch that was finished is done again, exactly the files it
-    still owns. Raises UnknownBatch, or BatchBusy while another live run holds the batch.
+    still owns. `attempt`: claim only if this would be that attempt. Raises UnknownBatch, or BatchBusy while another
+    live run holds the batch or when another run was quicker to make the attempt.
     """
     now = utc_now()
     with ledger.write() as connection:
@@ -216,6 +222,8 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> C
                 f"Batch {batch_id} is being worked on by run {batch.run_id}. Wait for that run to end, or cancel it."
             )
         again = batch.state == BatchState.RUNNING and batch.run_id == run_id
+        if attempt is not None and not again and attempt != batch.attempt + 1:
+            raise BatchBusy(f"Attempt {attempt} of batch {batch_id} was made by run {batch.run_id}.")
         if not again:
             connection.execute(
                 update(batches)
@@ -252,7 +260,8 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float) -> C
 def give_back(
     ledger: Ledger, claim: Claim, error: str, *, max_attempts: int, hold: bool = False, backoff: bool = True
 ) -> None:
-    """End a claim that could not be finished. Its files wait for the next attempt, or are held.
+    """End a claim that could not be finished. Its files wait for the next attempt, or are held; those that an earlier
+    run committed are committed still.
 
     `hold` says that only a person moves the batch on; so does reaching `max_attempts`. Raises LeaseLost.
     """
@@ -278,11 +287,11 @@ def _give_back(
             updated_at=now,
         )
     )
-    ids = list(
-        connection.scalars(
-            select(files.c.file_id).where(files.c.batch_id == batch.batch_id, files.c.state == FileState.RUNNING)
-        )
-    )
+    running = select(files.c.file_id).where(files.c.batch_id == batch.batch_id, files.c.state == FileState.RUNNING)
+    visible = exists().where(file_rows.c.file_id == files.c.file_id)
+    committed = list(connection.scalars(running.where(visible)))
+    move(connection, committed, FileState.COMMITTED, at=now, reason=f"its rows stay as they were: {error}")
+    ids = list(connection.scalars(running))
     move(connection, ids, FileState.HELD if hold else FileState.PENDING, at=now, reason=error, error=error)
 
 
@@ -321,7 +330,8 @@ def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts
             )
         )
         if hold:
-            ids = list(connection.scalars(select(files.c.file_id).where(files.c.batch_id == batch.batch_id)))
+            of_batch = select(files.c.file_id).where(files.c.batch_id == batch.batch_id)
+            ids = list(connection.scalars(of_batch.where(files.c.state == FileState.PENDING)))
             move(connection, ids, FileState.HELD, at=now, reason=error, error=error)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
 _BUSY_TIMEOUT_MS = 60_000
@@ -25,12 +25,16 @@ def utc_now() -> datetime:
 class Ledger:
     """Every file ever seen and what became of it. Opens its database at first use, not before.
 
-    `write()` transactions are exclusive on SQLite (BEGIN IMMEDIATE), so a function that reads and then writes in
-    one is atomic. Nothing outside the database happens inside a transaction.
+    url: of SQLite or PostgreSQL. schema: the ledger's schema in PostgreSQL.
+
+    `write()` transactions of one ledger follow one another (SQLite: BEGIN IMMEDIATE, PostgreSQL: an advisory lock), so
+    a function that reads and then writes in one is atomic on both. They are short: nothing outside the database
+    happens inside a transaction.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = "strandline") -> None:
         self.url = url
+        self.schema = schema
 
     def __repr__(self) -> str:
         return f"Ledger({make_url(self.url).render_as_string(hide_password=True)})"
@@ -40,16 +44,19 @@ class Ledger:
         url = make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
+            engine = create_engine(url)
             event.listen(engine, "connect", _prepare_sqlite_connection)
             event.listen(engine, "begin", _begin_sqlite)
+        else:
+            engine = _postgresql_engine(url, self.schema)
         _migrate(engine)
         return engine
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with self.engine.connect().execution_options(strandline_write=True) as connection, connection.begin():
+            if self.engine.dialect.name == "postgresql":
+                connection.execute(_ONE_WRITER)
             yield connection
 
     @contextmanager
@@ -78,13 +85,32 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+_ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtext('strandline ledger ' || current_schema()))")
+
+
+def _postgresql_engine(url: URL, schema: str) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        # A few connections a process, and each looked at before use: the server may have been away.
+        pool_size=2,
+        max_overflow=4,
+        pool_pre_ping=True,
+        connect_args={"options": f"-c search_path={schema} -c timezone=UTC", "connect_timeout": 10},
+    )
+    with engine.connect() as connection, connection.begin():
+        if not inspect(connection).has_schema(schema):
+            connection.execute(text("SELECT pg_advisory_xact_lock(7305812)"))
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+    return engine
+
+
 def _migrate(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin():
         if current_revision(connection) == HEAD:
             return
     with engine.connect().execution_options(strandline_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(7305811)"))
+            connection.execute(_ONE_WRITER)
         if current_revision(connection) != HEAD:
             upgrade(connection)
 

@@ -13,7 +13,7 @@ from resources.ledger.batches import BatchState, Claim
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease
 from resources.ledger.states import FileState, chunked, move
-from resources.ledger.tables import batches, file_rows, files, publications, quarantine
+from resources.ledger.tables import batches, file_rows, files, looks, publications, quarantine
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ def publish(
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"
         move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)
         _record_outcomes(connection, claim, outcomes)
+        _forget_looks(connection, [o.file_id for o in outcomes if o.state in {FileState.SUPERSEDED, FileState.DELETED}])
         connection.execute(
             update(batches)
             .where(batches.c.batch_id == batch.batch_id)
@@ -168,6 +169,12 @@ def publish(
 def _forget_rows(connection: Connection, file_ids: Sequence[str]) -> None:
     for chunk in chunked(file_ids):
         connection.execute(delete(file_rows).where(file_rows.c.file_id.in_(chunk)))
+
+
+def _forget_looks(connection: Connection, file_ids: Sequence[str]) -> None:
+    """Let discovery look anew at keys whose bytes were not those of the file, if it still takes them for it."""
+    for chunk in chunked(file_ids):
+        connection.execute(delete(looks).where(looks.c.file_id.in_(chunk)))
 
 
 _REASONS = {

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from pipeline_assets.ecg.config import EcgConfig
+from pipeline_assets.ecg.derive import tables
 from pipeline_assets.ecg.examples import Example, write_examples
+from pipeline_assets.ecg.quality import assess
 from pipeline_assets.ecg.read import Recording, lead_names, recording_id
 
 
@@ -27,7 +29,13 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 @pytest.fixture(scope="session")
 def good(examples: list[Example]) -> list[Example]:
-    return [example for example in examples if example.error_class is None]
+    return [example for example in examples if "/rec_" in example.key]
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[..., dict[str, Any]]:
+    """The tables of a recording, without refusing it for its signal."""
+    return lambda recording, config: tables(recording, assess(recording, config))
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.examples import Example, synthetic_ecg, write_examples
-from pipeline_assets.ecg.read import recognise_matlab5
+from pipeline_assets.landed_file import LandedFile
+from pipeline_assets.reading import derive, parse
+from pipeline_assets.source import HEAD_BYTES
+from tests.ecg.whole import ECG
 
 
 def test_a_seed_decides_every_byte(tmp_path: Path) -> None:
@@ -28,24 +32,30 @@ def test_keys_are_paths_below_the_folder(tmp_path: Path) -> None:
     written = write_examples(tmp_path, good=3)
     for example in written:
         assert example.path == tmp_path / example.key
-        assert example.key.startswith("MLII/")
+        assert example.key.startswith(("MLII/", "wfdb/"))
         assert (example.r_peaks is None) == (example.error_class is not None) == ("/broken/" in example.key)
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.mat")} == {e.key for e in written}
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {example.path for example in written} | {part for example in written for part in example.companions}
 
 
 def test_broken_files_can_be_left_out(tmp_path: Path) -> None:
     assert [example.error_class for example in write_examples(tmp_path, good=2, broken=False)] == [None, None]
 
 
-def test_good_files_and_most_broken_ones_are_matlab_files(examples: list[Example]) -> None:
-    unknown = {e.key for e in examples if not recognise_matlab5(e.path.read_bytes()[:128])}
-    assert unknown == {"MLII/broken/not_a_mat_file.mat", "MLII/broken/zero_bytes.mat"}
+def test_good_files_and_most_broken_ones_are_recognised_by_one_reader(examples: list[Example]) -> None:
+    recognisers = [reader.recognises for reader in ECG.readers]
+    for example in examples:
+        head = example.path.read_bytes()[:HEAD_BYTES]
+        known = sum(recognises(head) for recognises in recognisers)
+        assert known == (example.key not in ("MLII/broken/not_a_mat_file.mat", "MLII/broken/zero_bytes.mat")), (
+            example.key
+        )
 
 
 def test_every_error_class_of_reading_and_checking_has_a_file(examples: list[Example]) -> None:
     assert {example.error_class for example in examples} == {
         None, "unreadable", "no_signal_variable", "wrong_type", "wrong_shape", "wrong_length",
-        "nan_samples", "flat_line", "saturation",
+        "nan_samples", "flat_line", "saturation", "noise",
     }  # fmt: skip
 
 
@@ -64,3 +74,31 @@ def test_an_early_beat_is_early() -> None:
     assert rr.max() > 1.15 * np.median(rr)
     steady = np.diff(synthetic_ecg(np.random.default_rng(1))[1])
     assert steady.min() > 0.85 * np.median(steady)
+
+
+def test_every_readable_file_is_judged_as_declared(examples: list[Example]) -> None:
+    for example in examples:
+        if example.error_class is None:
+            file = LandedFile.at(example.path, example.key, example.companions)
+            tables = derive(ECG, EcgConfig(), parse(ECG, EcgConfig(), file))
+            warnings = tables["recordings"]["warnings"][0].split(",")
+            assert example.warning in warnings, example.key
+            found = tables["beats"]["sample"][
+                np.broadcast_to(
+                    tables["beats"]["lead"] == tables["recordings"]["lead"][0], len(tables["beats"]["sample"])
+                )
+            ]
+            assert example.r_peaks is not None
+            assert len(found) == len(example.r_peaks), example.key
+            assert np.abs(found - example.r_peaks).max() <= 3, example.key
+
+
+def test_every_format_and_every_doubt_has_a_file(examples: list[Example]) -> None:
+    readers = {
+        reader.name
+        for example in examples
+        for reader in ECG.readers
+        if example.error_class is None and reader.recognises(example.path.read_bytes()[:HEAD_BYTES])
+    }
+    assert readers == {reader.name for reader in ECG.readers}
+    assert {example.warning for example in examples} == {"", "baseline_wander", "mains_noise", "high_frequency_noise"}

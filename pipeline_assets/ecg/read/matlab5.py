@@ -1,19 +1,18 @@
-"""MATLAB v5 file -> `Recording`. Pure functions; the only thing they raise about a file is `Refused`."""
+"""MATLAB 5 file -> `Recording`. Pure functions; the only thing they raise about a file is `Refused`."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import math
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_assets.ecg.config import EcgConfig
+from pipeline_assets.ecg.read.recording import Recording
+from pipeline_assets.ecg.read.variable import check_shape, check_type, no_signal_variable, recording_of, unreadable
 from pipeline_assets.landed_file import LandedFile, Refused
 
 # MATLAB "MAT-File Format" (R2024b), level 5: a header of 128 bytes, then elements of a type, a size and that many bytes.
@@ -23,32 +22,6 @@ MI_COMPRESSED = 15
 MI_NUMERIC = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13))
 MX_NUMERIC = frozenset(range(6, 16))
 COMPLEX = 0x0800
-NUMERIC_CLASSES = frozenset(
-    ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One ECG recording as it was digitised.
-
-    signal_adu: float64 array, leads x samples, in analogue-to-digital units (adu).
-    leads: one name for each row of it.
-    recording_id: 20 hex digits that follow from the whole key, so that equal file names in two folders stay apart.
-    """
-
-    key: str
-    recording_id: str
-    fs_hz: float
-    gain_adu_per_mv: float
-    baseline_adu: float
-    leads: tuple[str, ...]
-    signal_adu: NDArray[np.float64]
-
-    @property
-    def signal_mv(self) -> NDArray[np.float64]:
-        """The signal in mV, leads x samples: (adu - baseline) / gain, as WFDB defines physical units."""
-        return (self.signal_adu - self.baseline_adu) / self.gain_adu_per_mv
 
 
 def recognise_matlab5(head: bytes) -> bool:
@@ -67,26 +40,7 @@ def read_matlab5(file: LandedFile, config: EcgConfig) -> Recording:
     """
     data = unpacked(file.read_bytes(), max_bytes=int(config.max_unpacked_mb * 1e6))
     check_declaration(data, config)
-    signal = load_signal(data, config.signal_variable)
-    return Recording(
-        key=file.key,
-        recording_id=recording_id(file.key),
-        fs_hz=config.fs_hz,
-        gain_adu_per_mv=config.gain_adu_per_mv,
-        baseline_adu=config.baseline_adu,
-        leads=lead_names(len(signal), config.leads),
-        signal_adu=signal,
-    )
-
-
-def recording_id(key: str) -> str:
-    """The first 20 hex digits of the SHA-256 of the whole key: the same key gives the same id everywhere."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-
-
-def lead_names(rows: int, named: tuple[str, ...]) -> tuple[str, ...]:
-    """A name for each row: those given first, then lead_2, lead_3, ... by the row's position."""
-    return named[:rows] + tuple(f"lead_{row + 1}" for row in range(len(named), rows))
+    return recording_of(file, load_signal(data, config.signal_variable), config)
 
 
 def unpacked(data: bytes, max_bytes: int) -> bytes:
@@ -96,13 +50,13 @@ def unpacked(data: bytes, max_bytes: int) -> bytes:
     """
     if not recognise_matlab5(data[:HEADER_BYTES]):
         found = f"it begins with {data[:20]!r}" if data else "it is empty"
-        raise _unreadable(f"not a MATLAB v5 file: {found}. Save it with MATLAB's save -v7 or scipy.io.savemat")
+        raise unreadable(f"not a MATLAB v5 file: {found}. Save it with MATLAB's save -v7 or scipy.io.savemat")
     order = "<" if data[126:HEADER_BYTES] == b"IM" else ">"
     parts, at, room = [data[:HEADER_BYTES]], HEADER_BYTES, max_bytes - HEADER_BYTES
     while at < len(data):
         kind, size = _tag(data, at, order)
         if at + 8 + size > len(data):
-            raise _unreadable(
+            raise unreadable(
                 f"cut short: the element at byte {at} has {size:,} bytes by its own account, and the file ends "
                 f"{at + 8 + size - len(data):,} bytes before that. Upload the file again"
             )
@@ -111,7 +65,7 @@ def unpacked(data: bytes, max_bytes: int) -> bytes:
         check_matrix(parts[-1], order)
         room -= len(parts[-1])
         if room < 0:
-            raise _unreadable(_too_large(max_bytes))
+            raise unreadable(_too_large(max_bytes))
         at += 8 + size
     return data if len(parts) == 2 and len(parts[1]) == len(data) - HEADER_BYTES else b"".join(parts)
 
@@ -119,7 +73,7 @@ def unpacked(data: bytes, max_bytes: int) -> bytes:
 def _tag(data: bytes, at: int, order: str) -> tuple[int, int]:
     """Type and size of the element that begins at byte `at`."""
     if at + 8 > len(data):
-        raise _unreadable(f"cut short: {len(data) - at} stray bytes at its end. Upload the file again")
+        raise unreadable(f"cut short: {len(data) - at} stray bytes at its end. Upload the file again")
     kind, size = struct.unpack_from(order + "II", data, at)
     return kind, size
 
@@ -130,14 +84,14 @@ def _inflate(packed: bytes, order: str, room: int, max_bytes: int) -> bytes:
     try:
         element = stream.decompress(packed, max(room, 0) + 1)
     except zlib.error as error:
-        raise _unreadable(f"its compressed data are damaged ({error}). Upload the file again") from error
+        raise unreadable(f"its compressed data are damaged ({error}). Upload the file again") from error
     if len(element) > room:
-        raise _unreadable(_too_large(max_bytes))
+        raise unreadable(_too_large(max_bytes))
     if not stream.eof:
-        raise _unreadable("its compressed data end too early. Upload the file again")
+        raise unreadable("its compressed data end too early. Upload the file again")
     kind, size = _tag(element, 0, order)
     if kind != MI_MATRIX or len(element) < 8 + size:
-        raise _unreadable(f"a compressed element holds no whole matrix (type {kind}, {size:,} bytes)")
+        raise unreadable(f"a compressed element holds no whole matrix (type {kind}, {size:,} bytes)")
     return element[: 8 + size]
 
 
@@ -148,7 +102,7 @@ def check_matrix(element: bytes, order: str) -> None:
     """
     kind, _ = _tag(element, 0, order)
     if kind != MI_MATRIX or len(element) < 24:
-        raise _unreadable(f"an element is no matrix (type {kind}, {len(element):,} bytes). Upload the file again")
+        raise unreadable(f"an element is no matrix (type {kind}, {len(element):,} bytes). Upload the file again")
     (flags,) = struct.unpack_from(order + "I", element, 16)
     if flags & 0xFF not in MX_NUMERIC:
         return
@@ -161,7 +115,7 @@ def check_matrix(element: bytes, order: str) -> None:
     values = found[2:]
     expected = 2 if flags & COMPLEX else 1
     if len(values) != expected or at > len(element) or not MI_NUMERIC.issuperset(values):
-        raise _unreadable(f"the parts of a matrix are damaged (types {found[:9]}). Upload the file again")
+        raise unreadable(f"the parts of a matrix are damaged (types {found[:9]}). Upload the file again")
 
 
 def check_declaration(data: bytes, config: EcgConfig) -> None:
@@ -170,42 +124,16 @@ def check_declaration(data: bytes, config: EcgConfig) -> None:
 
     try:
         variables = scipy.io.whosmat(io.BytesIO(data))
+    except MemoryError:
+        raise
     except Exception as error:  # scipy answers damaged bytes with almost any exception
-        raise _unreadable(_scipy_says(error)) from error
+        raise unreadable(_scipy_says(error)) from error
     for name, shape, kind in variables:
         if name == config.signal_variable:
             check_type(name, shape, kind)
             check_shape(name, shape, len(data), config.samples)
             return
-    there = ", ".join(f"{name} ({_dimensions(shape)} {kind})" for name, shape, kind in variables[:10]) or "none"
-    raise Refused(
-        "no_signal_variable",
-        f"there is no variable {config.signal_variable!r} in the file; there is: {there}. "
-        "Rename the variable or set STRANDLINE_ECG_SIGNAL_VARIABLE",
-    )
-
-
-def check_type(name: str, shape: tuple[int, ...] | None, kind: str) -> None:
-    """Refused `wrong_type` unless the variable is a numeric array with something in it."""
-    if kind not in NUMERIC_CLASSES:
-        raise Refused("wrong_type", f"variable {name!r} is of class {kind}; expected a numeric matrix of ADC counts")
-    if not shape or 0 in shape:
-        raise Refused("wrong_type", f"variable {name!r} is empty ({_dimensions(shape)}); expected a matrix of counts")
-
-
-def check_shape(name: str, shape: tuple[int, ...], file_bytes: int, samples: int | None) -> None:
-    """Refused `unreadable` if the file is too small for the shape, `wrong_shape`, or `wrong_length`."""
-    found = f"variable {name!r} is {_dimensions(shape)}"
-    # A count takes a byte or more, so no matrix has more of them than the unpacked file has bytes.
-    if min(shape) < 0 or math.prod(shape) > file_bytes:
-        raise _unreadable(f"{found} by its own account, in {file_bytes:,} bytes. Upload the file again")
-    if len(shape) != 2 or shape[0] > shape[1]:
-        raise Refused("wrong_shape", f"{found}; expected leads x samples, a row for each lead. Transpose or split it")
-    if samples is not None and shape[1] != samples:
-        raise Refused(
-            "wrong_length",
-            f"{found}; expected {samples:,} samples in a row. Cut the recording to that length or set STRANDLINE_ECG_SAMPLES",
-        )
+    raise no_signal_variable(config.signal_variable, variables)
 
 
 def load_signal(data: bytes, name: str) -> NDArray[np.float64]:
@@ -214,17 +142,15 @@ def load_signal(data: bytes, name: str) -> NDArray[np.float64]:
 
     try:
         value: Any = scipy.io.loadmat(io.BytesIO(data), variable_names=[name])[name]
+    except MemoryError:
+        raise
     except Exception as error:  # scipy answers damaged bytes with almost any exception
-        raise _unreadable(_scipy_says(error)) from error
+        raise unreadable(_scipy_says(error)) from error
     if not isinstance(value, np.ndarray):
-        raise _unreadable(f"variable {name!r} did not load: {str(value)[:200]}. Upload the file again")
+        raise unreadable(f"variable {name!r} did not load: {str(value)[:200]}. Upload the file again")
     if value.dtype.kind not in "iuf":
         raise Refused("wrong_type", f"variable {name!r} holds {value.dtype} values; expected real numbers (ADC counts)")
     return np.ascontiguousarray(value, dtype=np.float64)
-
-
-def _unreadable(why: str) -> Refused:
-    return Refused("unreadable", f"The file could not be read: {why}.")
 
 
 def _scipy_says(error: Exception) -> str:
@@ -233,7 +159,3 @@ def _scipy_says(error: Exception) -> str:
 
 def _too_large(max_bytes: int) -> str:
     return f"it unpacks to more than {max_bytes / 1e6:,.1f} MB. Split it or raise STRANDLINE_ECG_MAX_UNPACKED_MB"
-
-
-def _dimensions(shape: tuple[int, ...] | None) -> str:
-    return " x ".join(f"{size:,}" for size in shape) if shape else "no size"

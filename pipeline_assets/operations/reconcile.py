@@ -1,0 +1,155 @@
+"""Reconciling: compare landing store, ledger and tables, each by its own word, and mend what differs. No Dagster here.
+
+What is mended here is only ever the ledger; the next run reads again what has to be read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pipeline_assets.columns import SOURCE_KEY
+from pipeline_assets.source import FileSource
+from resources.lake.lake import Lake, TableName
+from resources.lake.sql import keys_by_file, rows_by_file
+from resources.landing.store import LandingStore, Skipped
+from resources.ledger.arrivals import Look, file_identity
+from resources.ledger.publishing import published_snapshots
+from resources.ledger.repair import (
+    UNKNOWN_VERSION,
+    FoundFile,
+    adopt_lake,
+    committed_files,
+    counted_rows,
+    forget_lake,
+    read_again,
+)
+from resources.platform import Platform
+from sensors.looking import look_for_arrivals
+
+_MOST_GENERATIONS = 8
+
+
+@dataclass
+class Findings:
+    """What reconciling a source found and did."""
+
+    source: str
+    keys: int = 0
+    new_files: int = 0
+    committed: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    adopted: int = 0
+    """files that the ledger did not know and the tables have rows of"""
+    lake_lost: bool = False
+    read_again: list[str] = field(default_factory=list)
+    """committed files whose rows were missing or wrong, to be read again"""
+    lost: list[str] = field(default_factory=list)
+    """the same, but the landing store does not have them any more"""
+    strange: dict[str, list[str]] = field(default_factory=dict)
+    """by table, files with rows there that the ledger does not account for"""
+
+    @property
+    def balanced(self) -> bool:
+        return not (self.new_files or self.adopted or self.lake_lost or self.read_again or self.lost or self.strange)
+
+
+def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = False) -> Findings:
+    """Compare and mend one source. Doing it again changes nothing more until its files have been read again.
+
+    accept_loss: build lost or damaged tables anew even if files they had rows of are in the landing store no more.
+    """
+    findings = Findings(source.name)
+    ledger, lake = platform.ledger, platform.lake
+    published = published_snapshots(ledger, source.name)
+    if not any(published.values()):
+        findings.adopted = _adopt(platform, source)
+        published = published_snapshots(ledger, source.name)
+    elif not all(lake.is_readable(TableName(source.name, name), snapshot) for name, snapshot in published.items()):
+        findings.lake_lost = True
+        committed = committed_files(ledger, source.name)
+        findings.lost = sorted(i for i, (key, version) in committed.items() if not _has(platform.landing, key, version))
+        if findings.lost and not accept_loss:
+            findings.committed = len(committed)
+            return findings
+        forget_lake(ledger, source.name, source.table_names)
+        published = {}
+    look = look_for_arrivals(platform, source)
+    findings.keys, findings.new_files = look.listed, len(look.new_files)
+    if published:
+        _compare_rows(platform, source, published, findings)
+    findings.committed = len(committed_files(ledger, source.name))
+    return findings
+
+
+def _compare_rows(
+    platform: Platform, source: FileSource, published: Mapping[str, int | None], findings: Findings
+) -> None:
+    counted = counted_rows(platform.ledger, source.name)
+    committed = committed_files(platform.ledger, source.name)
+    differing: set[str] = set()
+    for table in source.tables:
+        name = TableName(source.name, table.name)
+        found = {
+            file_id: rows for file_id, (_, rows) in rows_by_file(platform.lake, name, published[table.name]).items()
+        }
+        findings.rows[table.name] = sum(found.values())
+        wanted = counted.get(table.name, {})
+        differing |= {file_id for file_id in committed if found.get(file_id, 0) != wanted.get(file_id, -1)}
+        strange = sorted(file_id for file_id in found if file_id not in wanted)
+        if strange:
+            findings.strange[table.name] = strange
+    for file_id in sorted(differing):
+        key, version = committed[file_id]
+        there = _has(platform.landing, key, version)
+        (findings.read_again if there else findings.lost).append(file_id)
+    read_again(platform.ledger, findings.read_again, "its rows were missing or wrong when reconciled")
+
+
+def _has(store: LandingStore, key: str, version: str) -> bool:
+    look = store.look(key)
+    return look is not None and store.version_of(look) == version
+
+
+def _adopt(platform: Platform, source: FileSource) -> int:
+    """Enter rows that the lake has and the ledger knows nothing of; the number of files they are from."""
+    lake = platform.lake
+    snapshots = {table.name: lake.current_snapshot(TableName(source.name, table.name)) for table in source.tables}
+    if not any(snapshots.values()):
+        return 0
+    batches: dict[str, str] = {}
+    rows: dict[str, dict[str, int]] = {}
+    for name, snapshot in snapshots.items():
+        for file_id, (batch_id, count) in rows_by_file(lake, TableName(source.name, name), snapshot).items():
+            batches[file_id] = batch_id
+            rows.setdefault(file_id, {})[name] = count
+    keys = _keys(lake, source, snapshots)
+    landed = {look.key: look for look in platform.landing.list(source.prefix) if not isinstance(look, Skipped)}
+    found = []
+    for file_id, of_file in sorted(rows.items(), key=lambda item: batches[item[0]]):
+        key = keys.get(file_id, f"{source.prefix}(unknown)/{file_id}")
+        version, size, generation = _identify(platform.landing, file_id, landed.get(key))
+        landed_at = landed[key].landed_at if key in landed else datetime.now(UTC)
+        complete = {**dict.fromkeys(source.table_names, 0), **of_file}
+        found.append(FoundFile(file_id, batches[file_id], key, version, size, generation, landed_at, complete))
+    adopt_lake(platform.ledger, source.name, platform.landing.name, snapshots, found)
+    return len(found)
+
+
+def _keys(lake: Lake, source: FileSource, snapshots: Mapping[str, int | None]) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for table in source.tables:
+        if SOURCE_KEY in table.schema.to_schema().columns:
+            keys |= keys_by_file(lake, TableName(source.name, table.name), snapshots[table.name])
+    return keys
+
+
+def _identify(store: LandingStore, file_id: str, look: Look | None) -> tuple[str, int, int]:
+    """Version, size and generation that give the id, if the landing store still has that file."""
+    if look is not None:
+        version = store.version_of(look)
+        for generation in range(_MOST_GENERATIONS):
+            if file_identity(store.name, look.key, version, look.size_bytes, generation) == file_id:
+                return version, look.size_bytes, generation
+    return UNKNOWN_VERSION, 0, 0
