@@ -43,7 +43,7 @@ $(READY): requirements-setup.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c "import ensurepip, venv" || { echo "$(PYTHON) has no venv module (on Debian: apt-get install python3-venv)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.txt
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@# Plain `dagster dev`, started here, then means the same instance as `strandline dev` and `strandline drain`.
 	@mkdir -p .strandline/dagster && test -f .strandline/dagster/dagster.yaml || cp deploy/local/dagster.yaml .strandline/dagster/

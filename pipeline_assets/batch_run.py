@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -124,11 +124,12 @@ def run_batch(
     run_id: str,
     reporter: Reporter,
     *,
-    hold_when_stopped: bool = True,
+    hold_when_stopped: Callable[[], bool],
 ) -> BatchReport:
     """Do a batch from claim to account. Doing it again equals doing it once.
 
-    hold_when_stopped: a run that a person cancels leaves its files `held` (else they wait for the next run).
+    hold_when_stopped: asked when the run is interrupted; true leaves its files `held` for a person to move on, else
+    they wait for the next run.
     Raises NotClaimed, BatchHeld, SchemaConflict, UnknownRows, and whatever the machinery raises; the claim is given back then.
     """
     settings = platform.settings
@@ -144,7 +145,9 @@ def run_batch(
         _give_back(platform, claimed, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
         raise
     except BaseException:
-        _give_back(platform, claimed, f"run {run_id} was stopped by a person", hold=hold_when_stopped, backoff=False)
+        hold = hold_when_stopped()
+        reason = f"run {run_id} was {'canceled by a person' if hold else 'stopped'}"
+        _give_back(platform, claimed, reason, hold=hold, backoff=False)
         raise
 
 

@@ -21,6 +21,7 @@ QUARANTINE_RATE = "quarantine_rate"
 BALANCE = "balance"
 
 _MOST_SHOWN = 20
+_MOST_CLASSES = 6
 
 
 def run_check_specs(
@@ -61,11 +62,13 @@ def run_check_results(
         passed=refused == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{refused} of {report.files} files refused"
-        + (f": {', '.join(f'{name} {count}' for name, count in classes.most_common())}" if refused else ""),
+        + (
+            f": {', '.join(f'{name} {count}' for name, count in classes.most_common(_MOST_CLASSES))}" if refused else ""
+        ),
         metadata={
             "files": report.files,
             "refused": refused,
-            "rate": refused / report.files if report.files else 0.0,
+            "rate": round(refused / report.files, 4) if report.files else 0.0,
             **({"refused files": refused_table(report.refused)} if refused else {}),
         },
     )

@@ -115,7 +115,7 @@ def refused_table(refused: Sequence[RefusedFile]) -> dg.TableMetadataValue:
     """The first refused files with their reasons; the rest are in operations.quarantine."""
     records = [
         {"key": item.key, "error_class": item.refusal.error_class, "error": item.refusal.message,
-         "location": item.refusal.location, "file_id": item.file_id}
+         "location": item.refusal.location}
         for item in refused[:_MOST_REFUSED_SHOWN]
     ]  # fmt: skip
     return record_table(records)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import dagster as dg
@@ -21,11 +22,12 @@ from resources.ledger.leases import this_process
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 
-BATCH_TAG = "strandline/batch"
+BATCH_TAG = ".dagster/strandline_batch"
 ATTEMPT_TAG = "strandline/attempt"
 SOURCE_TAG = "strandline/source"
 STARTED_BY_TAG = "strandline/started_by"
-PROCESS_TAG = "strandline/process"
+PROCESS_TAG = ".dagster/strandline_process"
+"""Dagster's UI hides tags that begin like these two: it shows the batch as the run's partition."""
 DRAIN = "drain"
 
 _PROGRESS_EVERY_SECONDS = 5.0
@@ -190,7 +192,7 @@ def _tables_asset(
                 batch.batch_id,
                 context.run.run_id,
                 reporter(context.log),
-                hold_when_stopped=context.run.tags.get(STARTED_BY_TAG) != DRAIN,
+                hold_when_stopped=partial(_is_canceled, context.instance, context.run.run_id),
             )
         except (BatchHeld, NotClaimed, SchemaConflict, UnknownRows) as reason:
             raise dg.Failure(str(reason), allow_retries=False) from reason
@@ -230,6 +232,13 @@ def _batch_of(context: Any, platform: Platform) -> Batch:
         return get_batch(platform.ledger, execution.partition_key)
     except NotClaimed as unknown:
         raise dg.Failure(str(unknown), allow_retries=False) from unknown
+
+
+def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a person canceled the run in the UI, which says so in the run's status before it stops the process.
+    A run that ends with its machine or with Ctrl-C on the platform was not meant."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 
 
 def _is_automatic(context: dg.AssetExecutionContext) -> bool:

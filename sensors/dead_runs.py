@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipeline_assets.source import FileSource
-from pipeline_assets.source_defs import BATCH_TAG, PROCESS_TAG, SOURCE_TAG
+from pipeline_assets.source_defs import PROCESS_TAG, SOURCE_TAG
 from resources.ledger.leases import is_dead
 
 _UNDER_WAY = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -25,7 +25,7 @@ def end_dead_runs(instance: dg.DagsterInstance, source: FileSource, silent_secon
         started = record.start_time or datetime.now(UTC).timestamp()
         silent = process is None and datetime.now(UTC).timestamp() - started > silent_seconds
         if silent or (process is not None and is_dead(process)):
-            batch = run.tags.get(BATCH_TAG) or run.tags.get("dagster/partition", "")
+            batch = run.tags.get("dagster/partition", "")
             instance.report_run_failed(
                 run,
                 f"The run's process ended without a word (killed, or its machine stopped). What became of batch {batch} "

@@ -51,6 +51,7 @@ def run(
     platform: Platform, batch: Batch | str, run_id: str = "run-1", source: FileSource = TOY, **options: Any
 ) -> BatchReport:
     batch_id = batch if isinstance(batch, str) else batch.batch_id
+    options.setdefault("hold_when_stopped", lambda: True)
     return run_batch(platform, source, NoConfig(), batch_id, run_id, Silent(), **options)
 
 

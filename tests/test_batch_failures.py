@@ -194,10 +194,15 @@ def test_a_run_that_a_person_stops(platform: Platform, put: Put, hold: bool) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        batch_run.run_batch(platform, TOY, NoConfig(), batch.batch_id, "run-1", Stopping(), hold_when_stopped=hold)
+        batch_run.run_batch(
+            platform, TOY, NoConfig(), batch.batch_id, "run-1", Stopping(), hold_when_stopped=lambda: hold
+        )
     assert count_by_state(platform.ledger) == {"held" if hold else "pending": 1}
     after = get_batch(platform.ledger, batch.batch_id)
-    assert (after.state, after.error) == ("held" if hold else "planned", "run run-1 was stopped by a person")
+    assert (after.state, after.error) == (
+        "held" if hold else "planned",
+        f"run run-1 was {'canceled by a person' if hold else 'stopped'}",
+    )
     assert after.not_before is not None
     assert after.not_before <= utc_now(), "a stopped batch need not wait"
     assert not reader_processes()
@@ -217,7 +222,9 @@ def test_stopping_ends_readers_at_work(platform: Platform, put: Put) -> None:
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        batch_run.run_batch(platform, TOY, NoConfig(), batch.batch_id, "run-1", Stopping())
+        batch_run.run_batch(
+            platform, TOY, NoConfig(), batch.batch_id, "run-1", Stopping(), hold_when_stopped=lambda: True
+        )
     assert time.monotonic() - began < 4, "it waited for a reader that hangs"
     assert not reader_processes()
 
@@ -277,7 +284,9 @@ def test_runs_commit_in_turns(platform: Platform, put: Put) -> None:
     assert take_commit_turn(platform.ledger, "toy", "run-third", 10) is None
     heard = Silent()
     runner = threading.Thread(
-        target=batch_run.run_batch, args=(platform, TOY, NoConfig(), batch.batch_id, "run-1", heard)
+        target=batch_run.run_batch,
+        args=(platform, TOY, NoConfig(), batch.batch_id, "run-1", heard),
+        kwargs={"hold_when_stopped": lambda: True},
     )
     runner.start()
     deadline = time.monotonic() + 20

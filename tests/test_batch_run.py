@@ -102,7 +102,7 @@ def test_progress_ends_with_all_files(platform: Platform, put: Put) -> None:
     put("toy/a", toy(1))
     put("toy/b", toy("bad"))
     heard = Silent()
-    run_batch(platform, TOY, NoConfig(), next_batch(platform).batch_id, "run-1", heard)
+    run_batch(platform, TOY, NoConfig(), next_batch(platform).batch_id, "run-1", heard, hold_when_stopped=lambda: True)
     assert heard.progressed[-1] == (2, 2, 1)
 
 

@@ -14,7 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import update
 
 from pipeline_assets.definitions import Overrides, build_defs
-from pipeline_assets.source_defs import DRAIN, STARTED_BY_TAG, LogReporter, ReporterFactory, run_tags
+from pipeline_assets.source_defs import LogReporter, ReporterFactory, run_tags
 from resources.ledger.batches import claim, get_batch, give_back
 from resources.ledger.database import utc_now
 from resources.ledger.queries import count_by_state
@@ -311,23 +311,30 @@ def test_a_failed_attempt_is_tried_again_after_a_while(
 
 
 class Interrupted(Silent):
-    """Stands for a person who presses Terminate while the batch is read."""
+    """Stands for what interrupts a run while the batch is read: Terminate in the UI, or the end of the platform."""
+
+    def __init__(self, instance: dg.DagsterInstance, *, canceled: bool) -> None:
+        super().__init__()
+        self.instance, self.canceled = instance, canceled
 
     def progress(self, *args: Any) -> None:
+        if self.canceled:
+            (run_under_way,) = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+            self.instance.report_run_canceling(run_under_way)
         raise DagsterExecutionInterruptedError
 
 
-@pytest.mark.parametrize(("tags", "state"), [({}, "held"), ({STARTED_BY_TAG: DRAIN}, "pending")])
-def test_terminating_a_run_frees_its_files(
-    platform: Platform, instance: dg.DagsterInstance, put: Put, tags: dict[str, str], state: str
+@pytest.mark.parametrize(("canceled", "state"), [(True, "held"), (False, "pending")])
+def test_interrupting_a_run_frees_its_files(
+    platform: Platform, instance: dg.DagsterInstance, put: Put, canceled: bool, state: str
 ) -> None:
     def interrupted(log: logging.Logger) -> Interrupted:
-        return Interrupted()
+        return Interrupted(instance, canceled=canceled)
 
     dagster = Dagster(platform, instance, interrupted)
     put("toy/a", toy(1))
     (request,) = dagster.tick()
-    assert not dagster.execute(request.partition_key, {**request.tags, **tags}).success
+    assert not dagster.execute_request(request).success
     assert states(platform) == {"toy/a": state}
     run(platform, request.partition_key or "", "run-after")
     assert visible(platform) == {"toy/a": [1.0]}

@@ -130,8 +130,8 @@ def is_known(ledger: Ledger, batch_id: str) -> bool:
 
 def batch_id_for(file_ids: Sequence[str], at: datetime) -> str:
     """Sortable by time, then a hash of the members."""
-    members = hashlib.sha256("\n".join(sorted(file_ids)).encode()).hexdigest()[:8]
-    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}-{members}"
+    members = hashlib.sha256("\n".join(sorted(file_ids)).encode()).hexdigest()[:4]
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{members}"
 
 
 def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = False) -> Batch | None:

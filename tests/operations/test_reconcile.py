@@ -32,7 +32,15 @@ def drain(platform: Platform) -> None:
     number = 0
     while batch := plan(platform.ledger, "toy", BatchLimits(100, 1 << 20), flush=True):
         number += 1
-        run_batch(platform, TOY, NoConfig(), batch.batch_id, f"run-{batch.batch_id}-{number}", Silent())
+        run_batch(
+            platform,
+            TOY,
+            NoConfig(),
+            batch.batch_id,
+            f"run-{batch.batch_id}-{number}",
+            Silent(),
+            hold_when_stopped=lambda: True,
+        )
 
 
 def rows(platform: Platform) -> list[dict[str, object]]:
