@@ -55,7 +55,7 @@ def test_a_cancelled_run_frees_its_files_as_held(tmp_path: Path) -> None:
             (batch,) = connection.execute(select(batches)).all()
             assert not connection.execute(select(leases)).all()
         assert (batch.state, batch.run_id) == ("held", run_id)
-        assert "stopped by a person" in batch.error
+        assert "canceled by a person" in batch.error
         assert "ecg.samples" not in list_tables(ledger)
 
         server.strandline("release", batch_id)
