@@ -26,7 +26,7 @@ SAMPLES_OF_ONE = 3600
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
-    return write_examples(tmp_path_factory.mktemp("recordings") / "ward", seed=3, good=6)
+    return write_examples(tmp_path_factory.mktemp("recordings") / "ward", seed=3, good=6, records=False)
 
 
 @pytest.fixture(scope="module")

@@ -66,10 +66,16 @@ def read_independently(root: Path) -> dict[str, Version]:
 
 def _frames(key: str, content: bytes, file_id: str) -> Frames | None:
     config = EcgConfig()
+    readers = (
+        (read.recognise_matlab5, read.read_matlab5),
+        (read.recognise_matlab73, read.read_matlab73),
+        (read.recognise_matlab4, read.read_matlab4),
+    )
     try:
-        if not read.recognise_matlab5(content[:512]):
+        matching = [reads for recognises, reads in readers if content and recognises(content[:512])]
+        if not matching:
             return None
-        rows = derive.checked_tables(read.read_matlab5(LandedFile(key, data=content), config), config)
+        rows = derive.checked_tables(matching[0](LandedFile(key, data=content), config), config)
     except Refused:
         return None
     return {table: pd.DataFrame({**rows[table], "file_id": file_id}) for table in TABLES}
