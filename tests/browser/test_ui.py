@@ -121,7 +121,15 @@ def test_run_page(page: Page, visit: Visit, batch: str, run_id: str) -> None:
 def test_asset_page(page: Page, visit: Visit, good: list[Example], refused: list[Example]) -> None:
     visit("/assets/ecg/samples")
     see(page, "Row count", f"{SAMPLES_OF_ONE * len(good):,}", "one row for each sample of each lead")
-    see(page, "recording_id", "voltage, (adu - baseline) / gain [mV]", "double", "non-nullable", "≥ 0", "batch_id")
+    see(
+        page,
+        "recording_id",
+        "voltage, (adu - baseline) / gain; missing where the recording marks a sample as invalid [mV]",
+        "double",
+        "non-nullable",
+        "≥ 0",
+        "batch_id",
+    )
     see(page, "cardiology", "Iceberg", "ecg_ingest", "ecg_arrivals", "read_matlab5")
     assert row_of(page, "files committed").locator("td").last.inner_text().strip() == str(len(good))
     for example in refused:

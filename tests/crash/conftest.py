@@ -40,7 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Deployment
     good = sorted(key for key in first if "/rec_" in key)
     bad = sorted(key for key in first if "/broken/" in key)
     new = sorted(set(second) - set(first))
-    assert (len(good), len(bad), len(new)) == (8, 10, 4)
+    assert (len(good), len(bad), len(new)) == (8, 11, 4)
     made.land(
         {key: second[key] for key in good[:5] + new}
         | {good[6]: second[bad[1]], good[7]: second[bad[2]], bad[0]: second[good[6]]}

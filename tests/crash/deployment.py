@@ -241,4 +241,6 @@ def assert_same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
         if theirs.dtype.kind == "f":
             assert np.array_equal(ours, theirs, equal_nan=True), name
         else:
-            assert (ours == theirs).all(), name
+            missing = pd.isna(ours)
+            assert np.array_equal(missing, pd.isna(theirs)), name
+            assert (ours[~missing] == theirs[~missing]).all(), name

@@ -44,7 +44,7 @@ def look(platform: Platform) -> Batch:
 
 
 def run(platform: Platform, batch: Batch, run_id: str = "run-1") -> BatchReport:
-    return run_batch(platform, TOY, NoConfig(), batch.batch_id, run_id, Silent(), hold_when_stopped=True)
+    return run_batch(platform, TOY, NoConfig(), batch.batch_id, run_id, Silent(), hold_when_stopped=lambda: True)
 
 
 def rows(platform: Platform) -> dict[str, list[float]]:
