@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -37,11 +36,6 @@ def timed(command: Sequence[str], environment: Mapping[str, str], *, expect: Seq
             f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         )
     return seconds
-
-
-def largest_process_mb() -> float:
-    """Peak memory of the largest process waited for so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def say(message: str) -> None:

@@ -36,7 +36,7 @@ from resources.ledger.publishing import (
     rivals,
     take_commit_turn,
 )
-from resources.ledger.queries import batch_row_counts
+from resources.ledger.queries import row_counts
 from resources.platform import Platform
 
 _SLICE_FILES = 64
@@ -326,7 +326,7 @@ def _keep_what_is_gone(
     """Files that an earlier run committed and that cannot be read again: what was committed of them stays."""
     kept = {i for i in with_rows if work.outcomes[i].state in {FileState.DELETED, FileState.SUPERSEDED}}
     if kept:
-        counts = batch_row_counts(platform.ledger, claimed.batch.batch_id)
+        counts = row_counts(platform.ledger, batch_id=claimed.batch.batch_id)
         for file_id in kept:
             rows = {table: by_file[file_id] for table, by_file in counts.items() if file_id in by_file}
             work.outcomes[file_id] = Outcome(file_id, FileState.COMMITTED, rows)

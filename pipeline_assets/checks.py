@@ -13,7 +13,7 @@ from pipeline_assets.source import FileSource, Table
 from resources.lake.lake import TableName
 from resources.lake.sql import count_rows_by_file
 from resources.ledger.publishing import published_snapshots
-from resources.ledger.queries import batch_row_counts
+from resources.ledger.queries import row_counts
 from resources.platform import Platform
 
 SCHEMA = "schema"
@@ -117,7 +117,7 @@ def balance_results(
     platform: Platform, source: FileSource, keys: dict[str, dg.AssetKey], batch_id: str
 ) -> Iterator[dg.AssetCheckResult]:
     """Compare what the tables hold for a batch with what the ledger says, file by file."""
-    expected = batch_row_counts(platform.ledger, batch_id)
+    expected = row_counts(platform.ledger, batch_id=batch_id)
     published = published_snapshots(platform.ledger, source.name)
     for table in source.tables:
         name = TableName(source.name, table.name)

@@ -16,12 +16,12 @@ from resources.lake.sql import keys_by_file, rows_by_file
 from resources.landing.store import LandingStore, Skipped
 from resources.ledger.arrivals import Look, file_identity
 from resources.ledger.publishing import published_snapshots
+from resources.ledger.queries import row_counts
 from resources.ledger.repair import (
     UNKNOWN_VERSION,
     FoundFile,
     adopt_lake,
     committed_files,
-    counted_rows,
     forget_lake,
     read_again,
 )
@@ -86,7 +86,7 @@ def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = Fal
 def _compare_rows(
     platform: Platform, source: FileSource, published: Mapping[str, int | None], findings: Findings
 ) -> None:
-    counted = counted_rows(platform.ledger, source.name)
+    counted = row_counts(platform.ledger, source=source.name)
     committed = committed_files(platform.ledger, source.name)
     differing: set[str] = set()
     for table in source.tables:

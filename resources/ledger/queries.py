@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, desc, func, or_, select
@@ -113,25 +112,16 @@ def tell(ledger: Ledger, file_id: str) -> FileStory:
         return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch)
 
 
-def batch_row_counts(ledger: Ledger, batch_id: str) -> dict[str, dict[str, int]]:
-    """Rows of each committed file of a batch, by table name and file id, as the ledger counted them."""
-    query = (
-        select(file_rows.c.table_name, file_rows.c.file_id, file_rows.c.rows)
-        .join(files, files.c.file_id == file_rows.c.file_id)
-        .where(files.c.batch_id == batch_id)
+def row_counts(ledger: Ledger, *, source: str | None = None, batch_id: str | None = None) -> dict[str, dict[str, int]]:
+    """Rows of each file with rows, by table name and file id, as the ledger counted them: of a source or a batch."""
+    query = select(file_rows.c.table_name, file_rows.c.file_id, file_rows.c.rows).join(
+        files, files.c.file_id == file_rows.c.file_id
     )
+    for column, wanted in ((files.c.source, source), (files.c.batch_id, batch_id)):
+        if wanted:
+            query = query.where(column == wanted)
     counts: dict[str, dict[str, int]] = {}
     with ledger.read() as connection:
         for table, file_id, rows in connection.execute(query):
             counts.setdefault(table, {})[file_id] = rows
     return counts
-
-
-def oldest_unsettled(ledger: Ledger, source: str) -> datetime | None:
-    """When the oldest file that is still to be read landed."""
-    with ledger.read() as connection:
-        return connection.scalar(
-            select(func.min(files.c.landed_at)).where(
-                files.c.source == source, files.c.state.in_(["pending", "running"])
-            )
-        )

@@ -40,20 +40,6 @@ def committed_files(ledger: Ledger, source: str) -> dict[str, tuple[str, str]]:
         return {row.file_id: (row.key, row.version) for row in connection.execute(query)}
 
 
-def counted_rows(ledger: Ledger, source: str) -> dict[str, dict[str, int]]:
-    """Rows of each file with rows, by table name and file id, as the ledger counted them."""
-    query = (
-        select(file_rows.c.table_name, file_rows.c.file_id, file_rows.c.rows)
-        .join(files, files.c.file_id == file_rows.c.file_id)
-        .where(files.c.source == source)
-    )
-    counts: dict[str, dict[str, int]] = {}
-    with ledger.read() as connection:
-        for table, file_id, rows in connection.execute(query):
-            counts.setdefault(table, {})[file_id] = rows
-    return counts
-
-
 def read_again(ledger: Ledger, file_ids: Sequence[str], reason: str) -> None:
     """Make committed files `pending`, to be planned anew. Rows that they still have go when they are committed."""
     with ledger.write() as connection:
