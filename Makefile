@@ -20,8 +20,9 @@ demo: setup
 dev: setup
 	@$(BIN)/strandline dev $(OPTIONS)
 
+# Two at once: most tests wait for processes. A file's tests stay together, for they share servers.
 test: setup
-	$(BIN)/python -m pytest $(OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)

@@ -3,26 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import ecg
-from bench.measure import Row
+from bench import bucket, ecg, latency, planning, small_files
+from bench.measure import Row, say
+
+_Made = Row | list[Row]
+_BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
+    "small_files": (lambda at: small_files.compare(at, 10_000, 30), lambda at: small_files.compare(at, 50, 2)),
+    "ecg": (lambda at: ecg.compare(at, 10_000, 3), lambda at: ecg.compare(at, 20, 1)),
+    "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1)),
+    "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
+    "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
+    "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
+}
+"""Each benchmark in its full size and in one that only shows that it runs."""
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--files", type=int, default=10_000, help="ECG fragments (default 10,000)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of: {', '.join(_BENCHES)}")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few files each: shows that they run; the times mean nothing"
+    )
     options = parser.parse_args()
+    if unknown := sorted(set(options.names) - set(_BENCHES)):
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_BENCHES)}")
+    if sys.platform != "linux":
+        parser.error("the benchmarks count the processes of a command from /proc, which only Linux has")
+    names = options.names or list(_BENCHES)
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="strandline-bench-") as folder:
-        rows = ecg.compare(Path(folder) / "ecg", options.files)
+        for number, name in enumerate(names, start=1):
+            say(f"[{number}/{len(names)}] {name}")
+            place = Path(folder) / name
+            place.mkdir()
+            made = _BENCHES[name][options.quick](place)
+            rows += made if isinstance(made, list) else [made]
     print(table(rows))
+    return 0
+
+
+_MET = {True: "yes", False: "no", None: ""}
 
 
 def table(rows: list[Row]) -> str:
-    lines = ["| work | Strandline | peer | ratio | bar |", "|---|---|---|---|---|"]
-    return "\n".join(lines + [f"| {row.work} | {row.ours} | {row.peer} | {row.ratio} | {row.bar} |" for row in rows])
+    lines = ["| work | Strandline | peer | ratio | bar | met |", "|---|---|---|---|---|---|"]
+    return "\n".join(
+        lines + [f"| {r.work} | {r.ours} | {r.peer} | {r.ratio} | {r.bar} | {_MET[r.met]} |" for r in rows]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ from pipeline_assets.columns import to_table
 from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.source import ECG
 from pipeline_assets.landed_file import LandedFile, Refused
-from pipeline_assets.reading import derive, parse
+from pipeline_assets.reading_units import derive, parse
 
 SLICE = 64
 

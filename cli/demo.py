@@ -19,12 +19,14 @@ import click
 from cli.land import land_files
 from cli.query import as_text_table
 from cli.signals import terminate_as_interrupt
+from pipeline_assets.aggregate_run import is_behind
 from pipeline_assets.registry import SOURCES
 from pipeline_assets.source import FileSource
 from resources.lake.sql import run_query
 from resources.ledger.queries import count_by_state, list_files
 from resources.ledger.states import SETTLED, FileState
 from resources.platform import Platform
+from resources.settings import PREFIX, load_source_config
 
 _START_SECONDS = 120.0
 _ROWS_SECONDS = 180.0
@@ -61,6 +63,7 @@ def _run(platform: Platform, process: subprocess.Popen[bytes], address: str, log
     _wait_for_ui(process, address, log)
     keys = [key for source in SOURCES for key in _land_examples(platform, source)]
     _wait_for_rows(platform, process, keys, log)
+    _wait_for_aggregates(platform, process, log)
     _show(platform, address)
     if not once:
         click.echo("Press Ctrl-C to stop everything.")
@@ -83,7 +86,11 @@ def _start(port: int, log: Path) -> subprocess.Popen[bytes]:
     root = Path(__file__).parent.parent
     with log.open("wb") as output:
         # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=root, start_new_session=True)
+        # A person reads this log, if anybody does.
+        environment = {f"{PREFIX}LOG_FORMAT": "text", **os.environ}
+        return subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, cwd=root, start_new_session=True, env=environment
+        )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -164,11 +171,28 @@ def _wait_for_rows(platform: Platform, process: subprocess.Popen[bytes], keys: l
     raise DemoError(f"after {_ROWS_SECONDS:.0f} s not all files are settled ({said}); see {log}, or `strandline files`")
 
 
+def _wait_for_aggregates(platform: Platform, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Their sensor lets a source come to rest before it asks for a run."""
+    waiting = [
+        (source, aggregate, load_source_config(source.config, source.name))
+        for source in SOURCES
+        for aggregate in source.aggregates
+    ]
+    if waiting:
+        click.echo("Waiting for the tables over all batches ...")
+    deadline = time.monotonic() + platform.settings.aggregate_delay_seconds + _ROWS_SECONDS
+    while any(is_behind(platform, *one) for one in waiting):
+        _check_alive(process, log)
+        if time.monotonic() > deadline:
+            raise DemoError(f"the tables over all batches are not up to date; see {log} and the sensor `aggregates`")
+        time.sleep(0.5)
+
+
 def _show(platform: Platform, address: str) -> None:
     for source in SOURCES:
-        query = source.example_query
-        click.echo(f'\n$ strandline sql "{query}"')
-        click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
+        for query in (source.example_query, *(one.question for one in source.aggregates if one.question)):
+            click.echo(f'\n$ strandline sql "{query}"')
+            click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
     query = "SELECT key, error_class, error FROM operations.quarantine ORDER BY quarantined_at LIMIT 20"
     refused = count_by_state(platform.ledger).get(FileState.QUARANTINED, 0)
     click.echo(f'{refused} files were refused, each with its reason:\n$ strandline sql "{query}"')

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.instance import use_dagster_home
+from cli.instance import make_databases, use_dagster_home
 from resources.settings import Settings
 
 _WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
@@ -17,10 +17,12 @@ _WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
 def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
     """Become `dagster dev`. Does not return."""
     use_dagster_home(settings)
+    make_databases(settings)
     if settings.landing_folder is not None:
         settings.landing_folder.mkdir(parents=True, exist_ok=True)
     # The UI's processes start elsewhere: they must mean the same home as this one.
     os.environ["STRANDLINE_HOME"] = str(settings.home)
     # Started in the background of a script, this process may ignore Ctrl-C; `dagster dev` needs it to stop cleanly.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), *options])
+    log_format = ("--log-format", "json") if settings.log_format == "json" else ()
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), *log_format, *options])

@@ -20,6 +20,7 @@ from resources.ledger.batches import BatchState
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import count_by_state
 from resources.ledger.tables import batches
+from resources.logs import configure_logs, redact
 from resources.platform import Platform
 from resources.settings import PREFIX, Settings, load_source_config
 
@@ -61,6 +62,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", WRONG, str(error))
         return
     yield from _unknown_variables()
+    configure_logs(settings)
     platform = Platform(settings)
     looks: tuple[tuple[str, Callable[[Platform], Iterator[Finding]]], ...] = (
         ("home", _home),
@@ -75,7 +77,7 @@ def examine() -> Iterator[Finding]:
         except UserError as error:
             yield Finding(subject, WRONG, str(error))
         except Exception as error:
-            yield Finding(subject, WRONG, f"does not answer: {type(error).__name__}: {error}")
+            yield Finding(subject, WRONG, redact(f"does not answer: {type(error).__name__}: {error}"))
     platform.close()
 
 
@@ -149,9 +151,10 @@ def _lake(platform: Platform) -> Iterator[Finding]:
 
 
 def _dagster(platform: Platform) -> Iterator[Finding]:
-    from cli.instance import use_dagster_home
+    from cli.instance import make_databases, use_dagster_home
 
     home = use_dagster_home(platform.settings)
+    make_databases(platform.settings)
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:

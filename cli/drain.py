@@ -8,24 +8,29 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from cli.instance import use_dagster_home
+from cli.instance import make_databases, use_dagster_home
+from cli.notes import complain
 from cli.progress import BarReporter
 from cli.signals import terminate_as_interrupt
-from pipeline_assets.batch_run import preload_for
+from cli.warm_up import WarmUp
 from pipeline_assets.source import FileSource
-from pipeline_assets.worker_pool import start_fork_server
-from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live, plan
+from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live
+from resources.ledger.database import utc_now
 from resources.ledger.queries import count_states_of_batch
+from resources.logs import bound
 from resources.platform import Platform
 
 ALL_COMMITTED, PLATFORM_ERROR, SOME_NOT_COMMITTED = 0, 1, 3
 
 _MOST_LOOKS_AT_GROWING_FILES = 10
 _WAIT_SECONDS = 0.5
+_LONGEST_WAIT_FOR_PARTS = 5.0
+_PRUNING_SECONDS = 5.0
 
 
 @dataclass
@@ -33,10 +38,14 @@ class Summary:
     """What a drain did."""
 
     batches: int = 0
+    aggregates: list[str] = field(default_factory=list)
+    """that were brought up to date"""
     states: dict[str, int] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     still_written: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)
+    """by source, files that wait for the rest of their record"""
     skipped: list[str] = field(default_factory=list)
 
     def count(self, states: dict[str, int]) -> None:
@@ -48,7 +57,8 @@ class Summary:
         if self.failed:
             return PLATFORM_ERROR
         refused = self.states.get("quarantined", 0) + self.states.get("held", 0)
-        return SOME_NOT_COMMITTED if refused or self.held or self.still_written or self.skipped else ALL_COMMITTED
+        left = self.held or self.still_written or self.skipped or any(self.waiting.values())
+        return SOME_NOT_COMMITTED if refused or left else ALL_COMMITTED
 
 
 def drain_sources(platform: Platform, sources: Sequence[FileSource], *, as_json: bool = False) -> int:
@@ -57,12 +67,33 @@ def drain_sources(platform: Platform, sources: Sequence[FileSource], *, as_json:
     summary = Summary()
     with terminate_as_interrupt(), BarReporter() as bar:
         for source in sources:
-            _Drain(platform, source, bar, summary).until_done()
+            with bound(source=source.name):
+                drain = _Drain(platform, source, bar, summary)
+                drain.until_done()
+                drain.update_aggregates()
+        if platform.settings.slack_token is not None:
+            _tell_people(platform, sources)
     if as_json:
         click.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     else:
         _print(summary)
     return summary.exit_code
+
+
+def _tell_people(platform: Platform, sources: Sequence[FileSource]) -> None:
+    """What a drain without a daemon beside it would leave untold. Whoever typed it without Slack reads its summary."""
+    from dagster import DagsterInstance
+
+    from resources.telling import tell_people
+    from sensors.alerts import look_for_alerts
+
+    try:
+        look_for_alerts(DagsterInstance.get(), platform, sources)
+    except Exception as error:
+        complain(f"alerts were not looked for ({type(error).__name__}: {error})")
+    told = tell_people(platform)
+    if told.error:
+        complain(f"alerts are not delivered; they stay in the ledger for the next drain or sensor: {told.error}")
 
 
 def _print(summary: Summary) -> None:
@@ -74,10 +105,14 @@ def _print(summary: Summary) -> None:
         click.echo(f"held: batch {batch_id}; let it pass with: strandline release {batch_id}")
     if summary.still_written:
         click.echo(f"{summary.still_written} files are still being written; drain again when they are whole")
+    if any(summary.waiting.values()):
+        click.echo(
+            f"{sum(summary.waiting.values())} files wait for the rest of their record: strandline files --state waiting"
+        )
     for text in summary.skipped:
         click.echo(f"not taken: {text}")
     for text in summary.failed:
-        click.echo(f"FAILED: {text}", err=True)
+        complain(f"FAILED: {text}")
 
 
 class _Drain:
@@ -91,7 +126,9 @@ class _Drain:
         self._tried: set[str] = set()
         self._is_listed = False
         self._looks = 0
+        self._waiting_until: datetime | None = None
         self._runner: Any = None
+        self._warm_up = WarmUp(source)
 
     def until_done(self) -> None:
         looks_at_growing = 0
@@ -106,15 +143,40 @@ class _Drain:
             elif unsettled and looks_at_growing < _MOST_LOOKS_AT_GROWING_FILES:
                 looks_at_growing += 1
                 time.sleep(_WAIT_SECONDS)
+            elif self._waits_a_moment():
+                time.sleep(_WAIT_SECONDS)
             else:
                 self.summary.still_written += unsettled
+                if self._runner is not None:
+                    self._runner.prune()
                 return
 
+    def update_aggregates(self) -> None:
+        """At once, whatever a sensor would wait for."""
+        if not self.source.aggregates:
+            return
+        from pipeline_assets.aggregate_run import is_behind
+        from resources.settings import load_source_config
+
+        config = load_source_config(self.source.config, self.source.name)
+        lacking = [one for one in self.source.aggregates if is_behind(self.platform, self.source, one, config)]
+        if not lacking:
+            return
+        names = [f"{self.source.name}.{one.name}" for one in lacking]
+        self.bar.say(f"updating {', '.join(names)}")
+        if self._runner is None:
+            self._runner = _Runner(self.platform, self.source, self.bar)
+        error = self._runner.run_aggregates()
+        if error is None:
+            self.summary.aggregates += names
+        else:
+            self.summary.failed.append(f"aggregates of {self.source.name}: {error}")
+
     def _look(self) -> int:
-        from sensors.looking import batch_limits, look_for_arrivals
+        from sensors.looking import look_for_arrivals, plan_batches
 
         # All there is now, whatever a sensor's listing has come by: this drain's first look begins from the start.
-        found = look_for_arrivals(self.platform, self.source, from_start=self._looks == 0)
+        found = look_for_arrivals(self.platform, self.source, from_start=self._looks == 0, on_news=self._warm_up.begin)
         self._looks += 1
         self._is_listed = self._is_listed or found.complete
         for warning in found.warnings:
@@ -123,8 +185,15 @@ class _Drain:
             text = f"{skipped.name}: {skipped.reason}"
             if text not in self.summary.skipped:
                 self.summary.skipped.append(text)
-        plan(self.platform.ledger, self.source.name, batch_limits(self.platform), flush=True)
+        self.summary.waiting[self.source.name] = found.waiting
+        self._waiting_until = found.waiting_until
+        plan_batches(self.platform, self.source, flush=True)
         return found.unsettled
+
+    def _waits_a_moment(self) -> bool:
+        """Whether a record that is not whole is about to have waited long enough."""
+        soon = utc_now() + timedelta(seconds=_LONGEST_WAIT_FOR_PARTS)
+        return self._waiting_until is not None and self._waiting_until <= soon
 
     def _run_what_is_due(self) -> bool:
         """Whether there was anything, be it that another run was quicker to do it: then it is worth looking again."""
@@ -136,8 +205,8 @@ class _Drain:
         return bool(untried)
 
     def _run(self, batch: Batch) -> None:
-        # Its imports and Dagster's own below go on side by side.
-        start_fork_server(preload_for(self.source, batch.files))
+        self._warm_up.begin(batch.files)
+        self._warm_up.end()
         from dagster import DagsterInstance
 
         from pipeline_assets.source_defs import DRAIN, STARTED_BY_TAG, run_tags
@@ -176,26 +245,63 @@ class _Runner:
         overrides = Overrides(
             sources=(source,), platform=platform, reporter=bar.for_run, sensor_status=dg.DefaultSensorStatus.STOPPED
         )
-        self._job = build_defs(overrides).resolve_job_def(job_name(source))
+        self._defs = build_defs(overrides)
+        self._job = self._defs.resolve_job_def(job_name(source))
+        self._platform = platform
+        self._source = source
         self._partitions = partitions_name(source)
+        make_databases(platform.settings)
         end_dead_runs(dg.DagsterInstance.get(), source, platform.settings.lease_seconds)
 
     @staticmethod
     def new_run_id() -> str:
         return str(uuid.uuid4())
 
+    def prune(self) -> None:
+        """Runs added partitions here; without a daemon nothing else deletes old ones."""
+        import dagster as dg
+
+        from sensors.pruning import prune_partitions
+
+        keep = self._platform.settings.partitions_kept
+        ledger = self._platform.ledger
+        prune_partitions(dg.DagsterInstance.get(), ledger, self._source, keep=keep, budget_seconds=_PRUNING_SECONDS)
+
     def run(self, instance: Any, batch: Batch, run_id: str, tags: dict[str, str]) -> str | None:
         """Run a batch; what failed, if anything did."""
-        instance.add_dynamic_partitions(self._partitions, [batch.batch_id])
+        instance.add_dynamic_partitions(self._partitions, [batch.partition])
         result = self._job.execute_in_process(
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=_QUIET,
             instance=instance,
-            partition_key=batch.batch_id,
+            partition_key=batch.partition,
             tags=tags,
             run_id=run_id,
             raise_on_error=False,
         )
-        if result.success:
-            return None
-        errors = [getattr(event.event_specific_data, "error", None) for event in result.all_events if event.is_failure]
-        return next((error.message for error in errors if error), "the run failed")
+        return _error_of(result)
+
+    def run_aggregates(self) -> str | None:
+        """Bring the source's aggregates up to date; what failed, if anything did."""
+        from dagster import DagsterInstance
+
+        from pipeline_assets.aggregate_defs import aggregate_job_name
+        from pipeline_assets.source_defs import DRAIN, STARTED_BY_TAG
+
+        job = self._defs.resolve_job_def(aggregate_job_name(self._source))
+        result = job.execute_in_process(
+            run_config=_QUIET, instance=DagsterInstance.get(), tags={STARTED_BY_TAG: DRAIN}, raise_on_error=False
+        )
+        return _error_of(result)
+
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def _error_of(result: Any) -> str | None:
+    if result.success:
+        return None
+    errors = [getattr(event.event_specific_data, "error", None) for event in result.all_events if event.is_failure]
+    error = next((error for error in errors if error), None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "the run failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,19 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except UserError as error:
-            click.echo(f"Error: {error}", err=True)
+            from cli.notes import complain
+
+            complain(f"Error: {error}")
             sys.exit(error.exit_code)
 
 
 def _platform() -> Platform:
+    from resources.logs import configure_logs
     from resources.platform import Platform
 
-    return Platform.from_environment()
+    platform = Platform.from_environment()
+    configure_logs(platform.settings)
+    return platform
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,19 +47,25 @@ def main() -> None:
 @click.argument("source")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE...")
 @click.option("--key", help="Key below the source's folder, for a single FILE.")
-def land(source: str, paths: tuple[Path, ...], key: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def land(source: str, paths: tuple[Path, ...], key: str | None, as_json: bool) -> None:
     """Put files into the landing store, where SOURCE looks for them.
 
     A relative FILE keeps its folders, a folder keeps its name and what is below it; an absolute FILE keeps its name.
     """
     from cli.land import land_files
+    from cli.notes import note
     from pipeline_assets.registry import get_source
 
-    landed = land_files(_platform().landing, get_source(source), paths, key)
+    platform = _platform()
+    landed = land_files(platform.landing, get_source(source), paths, key)
+    if as_json:
+        click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
+        return
     for item in landed:
         click.echo(f"{item.key}{'' if item.changed else '  (these bytes are there already)'}")
     changed = sum(item.changed for item in landed)
-    click.echo(f"{changed} landed, {len(landed) - changed} unchanged", err=True)
+    note(f"{changed} landed, {len(landed) - changed} unchanged")
 
 
 @main.command()
@@ -68,8 +80,9 @@ def drain(source_name: str | None, as_json: bool) -> None:
     from cli.drain import drain_sources
     from pipeline_assets.registry import SOURCES, get_source
 
+    platform = _platform()
     sources = (get_source(source_name),) if source_name else SOURCES
-    sys.exit(drain_sources(_platform(), sources, as_json=as_json))
+    sys.exit(drain_sources(platform, sources, as_json=as_json))
 
 
 @main.command()
@@ -153,15 +166,21 @@ def quarantine_show(key_or_id: str, as_json: bool) -> None:
 @click.option("--class", "error_class", help="All refused files of this error class.")
 @click.option("--batch", "batch_id", help="All refused files of this batch.")
 @click.option("--all", "every", is_flag=True, help="Every refused file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the ids of the files.")
 def quarantine_replay(
-    keys_or_ids: tuple[str, ...], source: str | None, error_class: str | None, batch_id: str | None, every: bool
+    keys_or_ids: tuple[str, ...],
+    source: str | None,
+    error_class: str | None,
+    batch_id: str | None,
+    every: bool,
+    as_json: bool,
 ) -> None:
     """Let refused files be read again, by the next run of the sensor or of `strandline drain`."""
     from cli.quarantine import replay_refused
 
     if not (keys_or_ids or source or error_class or batch_id or every):
         raise click.UsageError("say which: KEY_OR_ID, --source, --class, --batch, or --all")
-    replay_refused(_platform().ledger, keys_or_ids, source, error_class, batch_id)
+    replay_refused(_platform().ledger, keys_or_ids, source, error_class, batch_id, as_json=as_json)
 
 
 @main.command()
@@ -186,8 +205,61 @@ def reconcile(source_name: str | None, accept_loss: bool, as_json: bool) -> None
     from cli.reconcile import reconcile_sources
     from pipeline_assets.registry import SOURCES, get_source
 
+    platform = _platform()
     sources = (get_source(source_name),) if source_name else SOURCES
-    sys.exit(reconcile_sources(_platform(), sources, accept_loss=accept_loss, as_json=as_json))
+    sys.exit(reconcile_sources(platform, sources, accept_loss=accept_loss, as_json=as_json))
+
+
+@main.command()
+@click.option("--source", "source_name", help="Only this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def maintain(source_name: str | None, as_json: bool) -> None:
+    """Merge small data files, expire old snapshots, delete files of the lake that nothing needs; beside running batches.
+
+    Exit code: 0 done, 3 something was busy and is left for the next time.
+    """
+    from cli.maintain import maintain_sources
+    from pipeline_assets.registry import SOURCES, get_source
+
+    platform = _platform()
+    sources = (get_source(source_name),) if source_name else SOURCES
+    sys.exit(maintain_sources(platform, sources, as_json=as_json))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backup(folder: Path, as_json: bool) -> None:
+    """Copy ledger and lake into a new FOLDER, as of one moment, while batches run. docs/operations.md says how to restore."""
+    from dataclasses import asdict
+
+    from pipeline_assets.operations.backup import back_up
+    from pipeline_assets.registry import SOURCES
+
+    done = back_up(_platform(), SOURCES, folder)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        size = f"{done.size_bytes / 1e6:,.1f} MB"
+        click.echo(
+            f"{done.folder}: the ledger and {done.files:,} files of the lake, {size}; to be restored to {done.home}"
+        )
+
+
+@main.command()
+@click.option("--source", "source_name", help="Only this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(source_name: str | None, as_json: bool) -> None:
+    """Backlog and health at a glance: what waits, how fast it goes, what was refused, what needs a person.
+
+    Exit code: 0 nothing needs a person, 3 something does.
+    """
+    from cli.status import show_status
+    from pipeline_assets.registry import SOURCES, get_source
+
+    platform = _platform()
+    sources = (get_source(source_name),) if source_name else SOURCES
+    sys.exit(show_status(platform, sources, as_json=as_json))
 
 
 @main.command()
@@ -201,12 +273,61 @@ def doctor(as_json: bool) -> None:
 
 @main.command()
 @click.argument("batch_id")
-def release(batch_id: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def release(batch_id: str, as_json: bool) -> None:
     """Let a held batch go on, past its threshold of refused files."""
     from resources.ledger.batches import release as release_batch
 
     batch = release_batch(_platform().ledger, batch_id)
-    click.echo(f"batch {batch.batch_id} waits for its next run ({batch.files} files)")
+    if as_json:
+        click.echo(json.dumps({"batch_id": batch.batch_id, "state": batch.state, "files": batch.files}))
+    else:
+        click.echo(f"batch {batch.batch_id} waits for its next run ({batch.files} files)")
+
+
+@main.command()
+@click.argument("batch_ids", nargs=-1, required=True, metavar="BATCH_ID...")
+def redo(batch_ids: tuple[str, ...]) -> None:
+    """Let finished or held batches be done again: by the sensor, or by `strandline drain`.
+
+    This also brings back a batch whose partition is not in Dagster any more.
+    """
+    from resources.ledger.pruning import redo as redo_batch
+
+    for batch_id in batch_ids:
+        batch, files = redo_batch(_platform().ledger, batch_id)
+        click.echo(f"batch {batch.batch_id} waits for its next run ({files} files); without a sensor: strandline drain")
+
+
+@main.command()
+@click.argument("keys_or_ids", nargs=-1, metavar="[KEY_OR_ID...]")
+@click.option("--subject", help="Every file with rows of this subject; needs --source.")
+@click.option("--source", "source_name", help="The source whose subject is meant.")
+@click.option("--with-others", is_flag=True, help="With --subject: also files that have rows of others.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def forget(
+    keys_or_ids: tuple[str, ...],
+    subject: str | None,
+    source_name: str | None,
+    with_others: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase files for good, out of tables, quarantine, pictures and history, and never take them in again.
+
+    A key stands for all its versions, a file id for that one. With nothing named: go on with what was interrupted.
+    Exit code: 0 nothing is left, 3 the landing store still has a file that a person must delete.
+    """
+    from cli.forget import forget_files
+
+    if subject is not None and not source_name:
+        raise click.UsageError("--subject needs --source: say whose subject is meant")
+    code = forget_files(
+        _platform(), keys_or_ids, subject=subject, source_name=source_name, with_others=with_others, yes=yes,
+        as_json=as_json,
+    )  # fmt: skip
+    sys.exit(code)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Progress of foreground work: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of foreground work: a bar on a terminal, a log line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from resources.ledger.batches import Batch
+from resources.logs import is_json
 
 _LINE_EVERY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class BarReporter:
@@ -26,7 +28,7 @@ class BarReporter:
         self._last_said = ""
 
     def __enter__(self) -> BarReporter:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_json():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bar = Progress(*columns, console=Console(stderr=True))
             self._bar.start()
@@ -51,9 +53,12 @@ class BarReporter:
             self._bar.update(task, completed=done, description=f"{batch.source} {batch.batch_id}{note}")
         elif done == total or time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_EVERY_SECONDS
-            click.echo(f"{batch.source} {batch.batch_id}: {done} of {total} files read, {refused} refused", err=True)
+            _log.info(
+                "batch %s: %d of %d files read, %d refused", batch.batch_id, done, total, refused,
+                extra={"files": total, "read": done, "refused": refused},
+            )  # fmt: skip
 
     def say(self, message: str) -> None:
         if message != self._last_said:
             self._last_said = message
-            click.echo(message, err=True)
+            _log.info(message)

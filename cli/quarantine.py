@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from cli.notes import note
 from cli.query import json_value
 from resources.errors import UserError
 from resources.ledger import FileState, Ledger
@@ -32,7 +33,7 @@ def list_refused(ledger: Ledger, wanted: RefusedFilter, *, as_json: bool) -> Non
         click.echo(f"{row.file_id}  {row.error_class}  {row.key}\n    {row.error}")
     classes = Counter(row.error_class for row in rows)
     by_class = ", ".join(f"{count} {name}" for name, count in classes.most_common())
-    click.echo(f"{len(rows)} files are refused{': ' + by_class if rows else ''}", err=True)
+    note(f"{len(rows)} files are refused{': ' + by_class if rows else ''}")
 
 
 def show_refusals(ledger: Ledger, key_or_id: str, *, as_json: bool) -> int:
@@ -42,7 +43,7 @@ def show_refusals(ledger: Ledger, key_or_id: str, *, as_json: bool) -> int:
         click.echo(json.dumps([dict(row._mapping) for row in refusals], default=json_value, ensure_ascii=False))
         return 0 if refusals else _NOT_FOUND
     if not refusals:
-        click.echo(f"No refusal of {key_or_id!r} is on record. Its story: strandline explain {key_or_id}", err=True)
+        note(f"No refusal of {key_or_id!r} is on record. Its story: strandline explain {key_or_id}")
         return _NOT_FOUND
     for row in refusals:
         place = f"\n  where: {row.location}" if row.location else ""
@@ -50,12 +51,19 @@ def show_refusals(ledger: Ledger, key_or_id: str, *, as_json: bool) -> int:
         click.echo(
             f"{row.key} (file {row.file_id}{record})\n  {row.error_class}: {row.error}{place}\n"
             f"  {row.quarantined_at:%Y-%m-%d %H:%M:%S} UTC, batch {row.batch_id}, attempt {row.attempt}, run {row.run_id}"
+            + (f", reader {row.reader}" if row.reader else "")
         )
     return 0
 
 
 def replay_refused(
-    ledger: Ledger, keys_or_ids: Sequence[str], source: str | None, error_class: str | None, batch_id: str | None
+    ledger: Ledger,
+    keys_or_ids: Sequence[str],
+    source: str | None,
+    error_class: str | None,
+    batch_id: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Send refused files back. Raises UserError when a name means no refused file."""
     file_ids: list[str] = []
@@ -65,4 +73,7 @@ def replay_refused(
             raise UserError(f"{name!r} names no refused file; see: strandline quarantine list")
         file_ids += refused
     replayed = replay(ledger, RefusedFilter(file_ids, source, error_class, batch_id))
+    if as_json:
+        click.echo(json.dumps({"replayed": replayed}))
+        return
     click.echo(f"{len(replayed)} files wait for their next run; without a sensor, start it with: strandline drain")

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import click
 import pyarrow as pa
 
+from cli.notes import note
 from resources.lake.sql import copy_query, run_query
 from resources.platform import Platform
 
@@ -28,7 +29,7 @@ def print_query(platform: Platform, query: str, form: str, output: Path | None) 
     else:
         with output.open("wb") as file:
             _write(result, form, file)
-        click.echo(f"{result.num_rows} rows written to {output}", err=True)
+        note(f"{result.num_rows} rows written to {output}")
 
 
 def export_to_file(platform: Platform, what: str, output: Path) -> None:
@@ -38,7 +39,7 @@ def export_to_file(platform: Platform, what: str, output: Path) -> None:
         raise click.UsageError(f"OUTPUT must end in .csv or .parquet, not {output.suffix or 'nothing'!r}")
     query = f"SELECT * FROM {what}" if re.fullmatch(r"\w+\.\w+", what) else what
     rows = copy_query(platform.lake, platform.ledger, query, output, form)
-    click.echo(f"{rows:,} rows written to {output}", err=True)
+    note(f"{rows:,} rows written to {output}")
 
 
 def _write(result: pa.Table, form: str, file: BinaryIO) -> None:

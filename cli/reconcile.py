@@ -8,8 +8,10 @@ from dataclasses import asdict
 
 import click
 
+from pipeline_assets.operations.finding_alerts import note_findings
 from pipeline_assets.operations.reconcile import Findings, reconcile
 from pipeline_assets.source import FileSource
+from resources.logs import bound
 from resources.platform import Platform
 
 _MENDED = 3
@@ -19,7 +21,11 @@ def reconcile_sources(
     platform: Platform, sources: Sequence[FileSource], *, accept_loss: bool = False, as_json: bool = False
 ) -> int:
     """Reconcile sources and print what was found. Returns the exit code."""
-    findings = [reconcile(platform, source, accept_loss=accept_loss) for source in sources]
+    findings = []
+    for source in sources:
+        with bound(source=source.name):
+            findings.append(reconcile(platform, source, accept_loss=accept_loss))
+            note_findings(platform.ledger, findings[-1])
     if as_json:
         click.echo(json.dumps([{**asdict(found), "balanced": found.balanced} for found in findings]))
     else:
@@ -55,6 +61,11 @@ def _in_words(found: Findings) -> list[str]:
             f"  {found.source}.{table} has rows of {len(file_ids):,} files that the ledger does not account for. First: "
             f"{', '.join(file_ids[:5])}"
         )
+    if found.unfinished_erasures:
+        lines.append(f"  {len(found.unfinished_erasures):,} erasures were interrupted; go on with: strandline forget")
+    if found.aggregates:
+        names = ", ".join(f"{found.source}.{name}" for name in found.aggregates)
+        lines.append(f"  gone or declared no more, and not shown until they are made anew: {names}")
     if found.balanced:
         lines.append("  all agree")
     elif not found.lost:

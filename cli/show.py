@@ -9,8 +9,12 @@ from typing import Any
 import click
 from sqlalchemy import Row
 
+from cli.notes import note
 from cli.query import json_value
 from resources.ledger import FileState, Ledger
+from resources.ledger.arrivals import tombstone_of
+from resources.ledger.assembly import parts_of
+from resources.ledger.erasure import is_barred
 from resources.ledger.queries import FileStory, count_by_state, find_files, list_files, tell, unsettled_looks
 from resources.platform import Platform
 
@@ -19,15 +23,16 @@ NOT_FOUND = 2
 _WHAT_NOW = {
     FileState.PENDING: "It waits for a run. If no sensor is on (strandline dev), start one with: strandline drain",
     FileState.RUNNING: "A run works on it. If that run was killed, its claim ends by itself and the file is tried again.",
-    FileState.HELD: "A person moves it on: mend the cause and materialize the partition in the UI, or let it pass with: "
-    "strandline release {batch}",
+    FileState.HELD: "A person moves it on: mend the cause and do its batch again (strandline redo {batch}, or "
+    "materialize the partition in the UI), or let it pass with: strandline release {batch}",
     FileState.COMMITTED: "Its rows are in the tables below.",
     FileState.QUARANTINED: "It was refused and nothing of it is in the tables. Send it again mended, under the same key; "
-    "or, if the reader was at fault, mend that and materialize partition {batch} again.",
+    "or, if the reader was at fault, mend that and let its batch be done again: strandline redo {batch}",
     FileState.SUPERSEDED: "A newer version of its key took its place.",
     FileState.DELETED: "It was gone from the landing store before it was read. Land it again.",
     FileState.DUPLICATE: "The same bytes are already there under another key.",
-    FileState.WAITING: "It waits for other files that belong to it.",
+    FileState.FORGOTTEN: "A person had it erased. Nothing of it is kept but this mark, by which it is not taken in again.",
+    FileState.WAITING: "It waits for other files that belong to it{missing}.",
 }
 
 
@@ -51,7 +56,7 @@ def show_files(ledger: Ledger, *, as_json: bool, limit: int | None, **filters: s
     counts = count_by_state(ledger, filters.get("source"))
     total = sum(counts.values())
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
-    click.echo(f"{len(rows):,} shown of {total:,} files{': ' + states if states else ''}", err=True)
+    note(f"{len(rows):,} shown of {total:,} files{': ' + states if states else ''}")
 
 
 def _still_written(ledger: Ledger, filters: dict[str, str | None]) -> list[dict[str, Any]]:
@@ -77,10 +82,10 @@ def show_story(platform: Platform, key_or_id: str, *, as_json: bool) -> int:
         click.echo(json.dumps([_story_record(story) for story in found], default=json_value, ensure_ascii=False))
         return 0 if found else NOT_FOUND
     if not found:
-        click.echo(_unknown(platform, key_or_id), err=True)
+        note(_unknown(platform, key_or_id))
         return NOT_FOUND
     for story in found:
-        click.echo("\n".join(_tell(story)) + "\n")
+        click.echo("\n".join(_tell(story, _waits_for(platform, story))) + "\n")
     return 0
 
 
@@ -94,7 +99,28 @@ def _story_record(story: FileStory) -> dict[str, Any]:
     }
 
 
-def _tell(story: FileStory) -> list[str]:
+def _waits_for(platform: Platform, story: FileStory) -> str:
+    """What a waiting file's record or group lacks, in words that end a sentence."""
+    from pipeline_assets.registry import SOURCES
+    from sensors.assembling import missing_of
+
+    file = story.file
+    source = next((one for one in SOURCES if one.name == file.source), None)
+    if file.state != FileState.WAITING or source is None:
+        return ""
+    with platform.ledger.read() as connection:
+        parts = parts_of(connection, file.source, [file.group_key])[file.group_key]
+    busy = next((part for part in parts if part.is_busy), None)
+    if busy is not None:
+        return f", of which batch {busy.batch_id} has some ({busy.state})"
+    if source.groups is not None:
+        return f" in group {file.group_key}; it is read once nothing more came for {source.groups.quiet_seconds:g} s"
+    assert source.records is not None
+    missing = missing_of(source.records, parts, {part.file_id: part.needs for part in parts if part.needs is not None})
+    return f": {missing}" if missing else "; all of them are there, the next look takes them"
+
+
+def _tell(story: FileStory, missing: str) -> list[str]:
     file = story.file
     lines = [
         f"{file.key}",
@@ -105,6 +131,8 @@ def _tell(story: FileStory) -> list[str]:
         + (f", batch {file.batch_id}" if file.batch_id else "")
         + (f", run {file.run_id}" if file.run_id else ""),
     ]
+    if file.reader:
+        lines.append(f"  read by {file.reader}")
     if file.error:
         lines.append(f"  why: {file.error_class + ': ' if file.error_class else ''}{file.error}")
     if story.refusals and file.state == FileState.QUARANTINED and story.refusals[-1].location:
@@ -112,7 +140,7 @@ def _tell(story: FileStory) -> list[str]:
     batch_error = story.batch.error if story.batch is not None else None
     if batch_error and batch_error != file.error:
         lines.append(f"  its batch: {batch_error}")
-    lines.append("  " + _WHAT_NOW[FileState(file.state)].format(batch=file.batch_id))
+    lines.append("  " + _WHAT_NOW[FileState(file.state)].format(batch=file.batch_id, missing=missing))
     lines += [f"  {count:>10,} rows in {file.source}.{table}" for table, count in sorted(story.rows.items())]
     lines.append("  history:")
     lines += [
@@ -130,7 +158,14 @@ def _unknown(platform: Platform, key_or_id: str) -> str:
             f"{waiting[0].key} was seen {age:.0f} s ago and may still be being written; the next look takes it once its "
             "size and time stay the same."
         )
-    if platform.landing.look(key_or_id):
+    look = platform.landing.look(key_or_id)
+    if look is not None:
+        mark = tombstone_of(platform.landing.name, look.key, platform.landing.version_of(look), look.size_bytes)
+        if is_barred(platform.ledger, mark):
+            return (
+                f"What is in the landing store as {key_or_id} was forgotten and is not taken in again. Delete it there: "
+                f"{platform.landing.uri(key_or_id)}"
+            )
         return (
             f"{key_or_id} is in the landing store but was not looked at yet. The sensor does that (strandline dev), or "
             "now: strandline drain"

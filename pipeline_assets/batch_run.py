@@ -17,18 +17,27 @@ from typing import Protocol
 from pebble import ProcessExpired, ProcessFuture
 from pydantic import BaseModel
 
+from pipeline_assets.batch_report import BatchReport, RefusedFile, log_refused, log_report, log_unfinished
 from pipeline_assets.columns import arrow_schema
+from pipeline_assets.failures import FailureKind, in_words, kind_of
+from pipeline_assets.generations import STAYS, keep_what_stood, older_replaced
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.reading import SliceResult, SliceTask, draw, read_slice
+from pipeline_assets.reading_units import Unit, units
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
-from resources.lake.lake import Committed, SchemaConflict, TableName, UnknownRows
+from resources.errors import PermanentFailure
+from resources.lake.lake import Committed, TableName
 from resources.ledger import FileState
+from resources.ledger.aggregates import snapshots_in_use
 from resources.ledger.batches import Batch, Claim, ClaimedFile, claim, give_back, is_known
+from resources.ledger.erasure import forgotten_among
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import (
+    NO_RIVALS,
     Outcome,
     Refusal,
+    duplicates,
     end_commit_turn,
     files_with_rows,
     publish,
@@ -36,7 +45,7 @@ from resources.ledger.publishing import (
     rivals,
     take_commit_turn,
 )
-from resources.ledger.queries import row_counts
+from resources.logs import OUTSIDE_EVENT_LOG, bound, redact
 from resources.platform import Platform
 
 _SLICE_FILES = 64
@@ -49,7 +58,7 @@ _PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
 """The second is what pandera imports at its first check: a third of a second for each reader process."""
 _LONGEST_ERROR = 2000
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(f"{OUTSIDE_EVENT_LOG}.batch")
 
 
 class Reporter(Protocol):
@@ -60,32 +69,8 @@ class Reporter(Protocol):
     def say(self, message: str) -> None: ...
 
 
-class BatchHeld(Exception):
+class BatchHeld(PermanentFailure):
     """The batch was stopped before anything of it was visible. The message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class RefusedFile:
-    file_id: str
-    key: str
-    refusal: Refusal
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """What a run did."""
-
-    batch: Batch
-    files: int
-    committed: int
-    size_bytes: int
-    gone: int
-    refused: tuple[RefusedFile, ...]
-    rows: dict[str, int]
-    tables: dict[str, Committed]
-    seconds: float
-    picture: bytes | None = None
-    picture_key: str | None = None
 
 
 @dataclass
@@ -130,24 +115,44 @@ def run_batch(
 
     hold_when_stopped: asked when the run is interrupted; true leaves its files `held` for a person to move on, else
     they wait for the next run.
-    Raises NotClaimed, BatchHeld, SchemaConflict, UnknownRows, and whatever the machinery raises; the claim is given back then.
+    Raises NotClaimed, BatchHeld, and whatever else fails; the claim is given back then, and the batch is held if the
+    failure is permanent (`failures.kind_of`).
     """
+    with bound(source=source.name, batch=batch_id, run=run_id):
+        report = _run_claimed_or_give_back(platform, source, config, batch_id, run_id, reporter, hold_when_stopped)
+        log_report(report)
+        return report
+
+
+def _run_claimed_or_give_back(
+    platform: Platform,
+    source: FileSource,
+    config: BaseModel,
+    batch_id: str,
+    run_id: str,
+    reporter: Reporter,
+    hold_when_stopped: Callable[[], bool],
+) -> BatchReport:
     settings = platform.settings
+    started = time.monotonic()
     claimed = claim(platform.ledger, batch_id, run_id, settings.lease_seconds)
+
+    def give_up(outcome: str, why: str, *, hold: bool = False, backoff: bool = True) -> None:
+        _give_back(platform, claimed, why, hold=hold, backoff=backoff)
+        log_unfinished(batch_id, outcome, why, time.monotonic() - started)
+
     try:
         with Heartbeat(platform.ledger, settings.lease_seconds) as heartbeat:
             heartbeat.keep(claimed.lease)
             return _run_claimed(platform, source, config, claimed, reporter, heartbeat)
-    except (BatchHeld, SchemaConflict, UnknownRows) as held:
-        _give_back(platform, claimed, str(held), hold=True)
-        raise
     except Exception as error:
-        _give_back(platform, claimed, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+        hold = kind_of(error) is FailureKind.PERMANENT
+        give_up("held" if hold else "failed", redact(in_words(error, batch_id))[:_LONGEST_ERROR], hold=hold)
         raise
     except BaseException:
         hold = hold_when_stopped()
-        reason = f"run {run_id} was {'canceled by a person' if hold else 'stopped'}"
-        _give_back(platform, claimed, reason, hold=hold, backoff=False)
+        why = f"run {run_id} was {'canceled by a person' if hold else 'stopped'}"
+        give_up("stopped", why, hold=hold, backoff=False)
         raise
 
 
@@ -182,7 +187,7 @@ def _run_claimed(
             _hold_if_too_many_refused(source, claimed, work)
             drawn = _begin_picture(platform, source, config, claimed, work, pool)
             tables = _commit(platform, source, claimed, work, heartbeat, reporter)
-            picture, picture_key = _end_picture(drawn, reporter)
+            picture, picture_key = _end_picture(drawn, work, reporter)
     else:
         reporter.say(f"batch {claimed.batch.batch_id} owns no files: all were superseded or are gone")
         work = _Work()
@@ -190,19 +195,21 @@ def _run_claimed(
     return _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
 
 
-def _slices(files: Sequence[ClaimedFile], workers: int) -> Iterator[tuple[ClaimedFile, ...]]:
+def _slices(batch_units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:
     """Parts of a batch: small enough that every worker gets some, large enough to write data files worth reading."""
-    most_files = max(1, min(_SLICE_FILES, -(-len(files) // workers)))
-    part: list[ClaimedFile] = []
-    size = 0
-    for file in files:
-        if part and (len(part) == most_files or size + file.size_bytes > _SLICE_BYTES):
-            yield tuple(part)
-            part, size = [], 0
-        part.append(file)
-        size += file.size_bytes
+    most_files = max(1, min(_SLICE_FILES, -(-sum(map(len, batch_units)) // workers)))
+    part: list[Unit] = []
+    files = size = 0
+    for unit in batch_units:
+        unit_size = sum(file.size_bytes for file in unit)
+        if part and (files + len(unit) > most_files or size + unit_size > _SLICE_BYTES):
+            yield part
+            part, files, size = [], 0, 0
+        part.append(unit)
+        files += len(unit)
+        size += unit_size
     if part:
-        yield tuple(part)
+        yield part
 
 
 def _read_all(
@@ -217,29 +224,32 @@ def _read_all(
     limit = platform.settings.file_timeout_seconds
     work = _Work()
 
-    def submit(files: tuple[ClaimedFile, ...]) -> ProcessFuture:
+    def submit(part: list[Unit]) -> ProcessFuture:
+        files = tuple(file for unit in part for file in unit)
         fetcher = platform.landing.fetcher()
         task = SliceTask(source, config, fetcher, claimed.batch.batch_id, files, folders)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
         return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
 
-    pending = [(files, submit(files)) for files in _slices(claimed.files, platform.settings.workers)]
+    parts = _slices(units(source, claimed.files), platform.settings.workers)
+    pending = [(part, submit(part)) for part in parts]
     while pending:
-        again: list[tuple[ClaimedFile, ...]] = []
-        for files, future in pending:
+        again: list[list[Unit]] = []
+        for part, future in pending:
             try:
-                work.add(future.result())
+                work.add(pool.result_of(future))
             except (TimeoutError, ProcessExpired, MemoryError) as error:
-                if len(files) > 1:
+                if len(part) > 1:
                     # One of them is to blame; alone, each shows whether it is the one.
-                    again += [(file,) for file in files]
+                    again += [[unit] for unit in part]
                 else:
-                    work.outcomes[files[0].file_id] = Outcome(
-                        files[0].file_id, FileState.QUARANTINED, refusal=_blame(error, platform)
-                    )
+                    pool.prove()
+                    refusal = _blame(error, platform)
+                    for file in part[0]:
+                        work.outcomes[file.file_id] = Outcome(file.file_id, FileState.QUARANTINED, refusal=refusal)
             reporter.progress(claimed.batch, len(work.outcomes), len(claimed.files), work.refused)
-        pending = [(files, submit(files)) for files in again]
+        pending = [(part, submit(part)) for part in again]
     return work
 
 
@@ -266,6 +276,7 @@ def _hold_if_too_many_refused(source: FileSource, claimed: Claim, work: _Work) -
     total, refused = len(work.outcomes), work.refused
     if claimed.batch.released or total < source.hold_from_files or refused <= source.hold_above * total:
         return
+    log_refused(claimed.batch.batch_id, _refused_files(claimed, work))
     classes = Counter(o.refusal.error_class for o in work.outcomes.values() if o.refusal).most_common(5)
     raise BatchHeld(
         f"{refused} of {total} files were refused ({', '.join(f'{name} {count}' for name, count in classes)}), more than "
@@ -285,13 +296,23 @@ def _commit(
     """Write every table and publish them together. The caller's claim ends with it."""
     ledger = platform.ledger
     with _commit_turn(platform, source, claimed, heartbeat, reporter) as turn:
+        forgotten = forgotten_among(ledger, work.outcomes)
+        work.outcomes |= {file_id: Outcome(file_id, FileState.FORGOTTEN) for file_id in forgotten}
         good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
-        others = rivals(ledger, good)
+        others = rivals(ledger, good) if source.overwrite == "replace" else NO_RIVALS
         for file_id in others.outdated:
             work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
-        mine = files_with_rows(ledger, [file.file_id for file in claimed.files])
-        remove = others.to_remove | (mine - _keep_what_is_gone(platform, claimed, work, mine, reporter))
+        doubles = _mark_duplicates(platform, source, work)
+        mine = files_with_rows(ledger, [*(file.file_id for file in claimed.files), *claimed.older])
+        keep_what_stood(platform, source, claimed, work.outcomes, mine, reporter)
+        replaced = older_replaced(claimed, work.outcomes)
+        stays = {
+            i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS
+        } | claimed.older.keys() - replaced
+        remove = others.to_remove | (mine - stays)
+        unwanted = others.outdated | doubles | forgotten
         base = published_snapshots(ledger, source.name)
+        in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
         commit = partial(
             platform.lake.commit,
             batch_id=claimed.batch.batch_id,
@@ -301,11 +322,12 @@ def _commit(
         tables: dict[str, Committed] = {}
         for table in source.tables:
             name = TableName(source.name, table.name)
-            before = base.get(table.name)
-            committed = commit(name, base=before, add=work.data_files.get(table.name, []), remove_file_ids=remove)
-            if others.outdated:
-                built, gone = committed.snapshot_id, others.outdated
-                committed = commit(name, base=built, add=[], remove_file_ids=gone, keep=before)
+            before, used = base.get(table.name), in_use.get(table.name, set())
+            added = work.data_files.get(table.name, [])
+            committed = commit(name, base=before, add=added, remove_file_ids=remove, in_use=used)
+            if unwanted:
+                built = committed.snapshot_id
+                committed = commit(name, base=built, add=[], remove_file_ids=unwanted, keep=before, in_use=used)
             tables[table.name] = committed
         heartbeat.stop()
         publish(
@@ -314,24 +336,22 @@ def _commit(
             turn,
             {name: committed.snapshot_id for name, committed in tables.items()},
             list(work.outcomes.values()),
-            superseded=sorted(others.older - others.outdated),
+            superseded=sorted((others.older | replaced) - others.outdated),
             rows_removed=sorted(remove),
         )
     return tables
 
 
-def _keep_what_is_gone(
-    platform: Platform, claimed: Claim, work: _Work, with_rows: set[str], reporter: Reporter
-) -> set[str]:
-    """Files that an earlier run committed and that cannot be read again: what was committed of them stays."""
-    kept = {i for i in with_rows if work.outcomes[i].state in {FileState.DELETED, FileState.SUPERSEDED}}
-    if kept:
-        counts = row_counts(platform.ledger, batch_id=claimed.batch.batch_id)
-        for file_id in kept:
-            rows = {table: by_file[file_id] for table, by_file in counts.items() if file_id in by_file}
-            work.outcomes[file_id] = Outcome(file_id, FileState.COMMITTED, rows)
-        reporter.say(f"{len(kept)} files are gone or overwritten since they were committed; their rows stay")
-    return kept
+def _mark_duplicates(platform: Platform, source: FileSource, work: _Work) -> frozenset[str]:
+    """Files whose bytes are committed under another key already; their rows are not wanted."""
+    contents = {
+        o.file_id: o.content for o in work.outcomes.values() if o.state == FileState.COMMITTED and o.content is not None
+    }
+    found = duplicates(platform.ledger, source.name, contents) if contents else {}
+    for file_id, key in found.items():
+        note = f"the same bytes are committed as {key}"
+        work.outcomes[file_id] = Outcome(file_id, FileState.DUPLICATE, note=note)
+    return frozenset(found)
 
 
 @contextmanager
@@ -361,18 +381,18 @@ def _begin_picture(
 ) -> tuple[ClaimedFile, ProcessFuture] | None:
     if source.picture is None:
         return None
-    for file in claimed.files:
-        if work.outcomes[file.file_id].state == FileState.COMMITTED:
-            future = pool.submit(draw, source, config, platform.landing.fetcher(), file, timeout=_PICTURE_SECONDS)
-            return file, future
+    for unit in units(source, claimed.files):
+        if all(work.outcomes[file.file_id].state == FileState.COMMITTED for file in unit):
+            future = pool.submit(draw, source, config, platform.landing.fetcher(), unit, timeout=_PICTURE_SECONDS)
+            return unit[0], future
     return None
 
 
 def _end_picture(
-    drawn: tuple[ClaimedFile, ProcessFuture] | None, reporter: Reporter
+    drawn: tuple[ClaimedFile, ProcessFuture] | None, work: _Work, reporter: Reporter
 ) -> tuple[bytes | None, str | None]:
     """The picture is a courtesy: a batch that is committed does not fail for it."""
-    if drawn is None:
+    if drawn is None or work.outcomes[drawn[0].file_id].state == FileState.FORGOTTEN:
         return None, None
     file, future = drawn
     try:
@@ -390,23 +410,28 @@ def _report(
     picture: bytes | None,
     picture_key: str | None,
 ) -> BatchReport:
-    by_id = {file.file_id: file for file in claimed.files}
     outcomes = list(work.outcomes.values())
     rows: Counter[str] = Counter(dict.fromkeys(tables, 0))
     for outcome in outcomes:
         if outcome.state == FileState.COMMITTED:
             rows.update(outcome.rows)
-    refused = [RefusedFile(o.file_id, by_id[o.file_id].key, o.refusal) for o in outcomes if o.refusal]
     return BatchReport(
         batch=claimed.batch,
         files=len(claimed.files),
         committed=sum(o.state == FileState.COMMITTED for o in outcomes),
         size_bytes=sum(file.size_bytes for file in claimed.files),
-        gone=sum(o.state in {FileState.DELETED, FileState.SUPERSEDED} for o in outcomes),
-        refused=tuple(sorted(refused, key=lambda item: item.key)),
+        gone=sum(o.state in {FileState.DELETED, FileState.SUPERSEDED, FileState.FORGOTTEN} for o in outcomes),
+        refused=_refused_files(claimed, work),
         rows=dict(rows),
+        readers=dict(sorted(Counter(o.reader for o in outcomes if o.reader).items())),
         tables=tables,
         seconds=seconds,
         picture=picture,
         picture_key=picture_key,
     )
+
+
+def _refused_files(claimed: Claim, work: _Work) -> tuple[RefusedFile, ...]:
+    keys = {file.file_id: file.key for file in claimed.files}
+    refused = [RefusedFile(o.file_id, keys[o.file_id], o.refusal) for o in work.outcomes.values() if o.refusal]
+    return tuple(sorted(refused, key=lambda item: item.key))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.batch_run import BatchReport
+from pipeline_assets.batch_report import BatchReport
 from pipeline_assets.metadata import record_table, refused_table
 from pipeline_assets.source import FileSource, Table
 from resources.lake.lake import TableName
@@ -121,8 +121,8 @@ def balance_results(
     published = published_snapshots(platform.ledger, source.name)
     for table in source.tables:
         name = TableName(source.name, table.name)
-        found = count_rows_by_file(platform.lake, name, published.get(table.name), batch_id)
         wanted = {file_id: rows for file_id, rows in expected.get(table.name, {}).items() if rows}
+        found = count_rows_by_file(platform.lake, name, published.get(table.name), batch_id, wanted)
         differing = sorted(file_id for file_id in wanted | found if wanted.get(file_id, 0) != found.get(file_id, 0))
         records = [
             {"file_id": file_id, "rows in ledger": wanted.get(file_id, 0), "rows in table": found.get(file_id, 0)}

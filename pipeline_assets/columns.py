@@ -22,6 +22,11 @@ _FRAME_COLUMNS = {
     BATCH_ID: "the batch that committed the row",
 }
 
+_AGGREGATE_COLUMNS = {
+    FILE_ID: "always empty: the row is of many files",
+    BATCH_ID: "the newest batch among the rows that the row was made from",
+}
+
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "object": pa.string(),
     "bool": pa.bool_(),
@@ -50,10 +55,12 @@ class ColumnInfo:
     unit: str
     description: str
     rules: tuple[str, ...] = ()
+    made_from: tuple[str, ...] = ()
+    """what the model says it comes from; see `lineage`"""
 
 
 @cache
-def columns_of(model: type[DataFrameModel]) -> tuple[ColumnInfo, ...]:
+def columns_of(model: type[DataFrameModel], is_aggregate: bool = False) -> tuple[ColumnInfo, ...]:
     """The table's columns in order: the model's own, then those that the frame adds. Raises TypeError for a dtype
     that no table can hold."""
     schema = model.to_schema()
@@ -65,16 +72,21 @@ def columns_of(model: type[DataFrameModel]) -> tuple[ColumnInfo, ...]:
             unit=str((column.metadata or {}).get("unit", "")),
             description=column.description or "",
             rules=tuple(_rule(check) for check in column.checks) + (("unique",) * bool(column.unique)),
+            made_from=tuple((column.metadata or {}).get("from", ())),
         )
         for name, column in schema.columns.items()
     )
-    added = tuple(ColumnInfo(name, pa.string(), False, "", text) for name, text in _FRAME_COLUMNS.items())
+    texts = _AGGREGATE_COLUMNS if is_aggregate else _FRAME_COLUMNS
+    added = tuple(
+        ColumnInfo(name, pa.string(), is_aggregate and name == FILE_ID, "", text) for name, text in texts.items()
+    )
     return own + added
 
 
 @cache
-def arrow_schema(model: type[DataFrameModel]) -> pa.Schema:
-    return pa.schema([pa.field(column.name, column.type, column.nullable) for column in columns_of(model)])
+def arrow_schema(model: type[DataFrameModel], is_aggregate: bool = False) -> pa.Schema:
+    columns = columns_of(model, is_aggregate)
+    return pa.schema([pa.field(column.name, column.type, column.nullable) for column in columns])
 
 
 _SIGNS = {
@@ -87,7 +99,8 @@ def _rule(check: Any) -> str:
     """A pandera check in words: ``greater_than(0)`` is ``> 0``."""
     values = list((check.statistics or {}).values())
     if check.name in _SIGNS and len(values) == 1:
-        return f"{_SIGNS[check.name]} {values[0]}"
+        value = ", ".join(map(str, values[0])) if isinstance(values[0], list | tuple) else values[0]
+        return f"{_SIGNS[check.name]} {value}"
     return str(check.error or check.name)
 
 
@@ -108,15 +121,17 @@ class RowsError(ValueError):
     """Rows that a reader gave do not make a table. The message says which column and why."""
 
 
-def to_table(model: type[DataFrameModel], rows: Any, fill: Mapping[str, str]) -> pa.Table:
-    """Rows of one file as an Arrow table with the model's columns.
+def to_table(
+    model: type[DataFrameModel], rows: Any, fill: Mapping[str, str | None], is_aggregate: bool = False
+) -> pa.Table:
+    """Rows of one file, or of an aggregate, as an Arrow table with the model's columns.
 
     rows: a DataFrame, or columns by name, each an array, a list or one value for all rows. NaN becomes null.
     fill: values of the columns that the frame knows (`file_id`, `batch_id`, `source_key`).
     Raises RowsError for missing or unexpected columns, unequal lengths and values of another type.
     """
     given = {str(name): rows[name] for name in (rows.columns if hasattr(rows, "columns") else rows)}
-    schema = arrow_schema(model)
+    schema = arrow_schema(model, is_aggregate)
     values = {**fill, **given}
     missing = [name for name in schema.names if name not in values]
     unexpected = [name for name in given if name not in schema.names]

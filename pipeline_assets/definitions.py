@@ -8,12 +8,19 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster import BetaWarning, PreviewWarning
 
+from pipeline_assets.aggregate_defs import AggregateDefs, build_aggregate_defs
+from pipeline_assets.operations.schedules import build_operations_defs
 from pipeline_assets.registry import SOURCES
 from pipeline_assets.source import FileSource
-from pipeline_assets.source_defs import LogReporter, ReporterFactory, build_source_defs
+from pipeline_assets.source_defs import LogReporter, ReporterFactory, SourceDefs, build_source_defs
+from resources.logs import configure_service_logs
 from resources.platform import Platform
-from resources.settings import load_source_config
+from resources.settings import PREFIX, Settings, SettingsError, load_source_config
+from sensors.aggregates import build_aggregates_sensor
+from sensors.alerts import build_alerts_sensor
 from sensors.arrivals import build_arrivals_sensor
+from sensors.freshness import build_freshness_sensor
+from sensors.pruning import build_pruning_sensor
 
 
 @dataclass(frozen=True)
@@ -39,19 +46,43 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
 
 
 def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
-    built = [
-        build_source_defs(source, load_source_config(source.config, source.name), platform) for source in chosen.sources
-    ]
+    _refuse_unknown_sources(platform.settings, {source.name for source in (*SOURCES, *chosen.sources)})
+    configs = {source.name: load_source_config(source.config, source.name) for source in chosen.sources}
+    built = [build_source_defs(source, configs[source.name], platform) for source in chosen.sources]
+    over_all = [build_aggregate_defs(source, configs[source.name], platform) for source in chosen.sources]
+    aggregates = [one for one in over_all if one is not None]
+    groups: list[SourceDefs | AggregateDefs] = [*built, *aggregates]
+    operations = build_operations_defs(chosen.sources, chosen.sensor_status)
     interval = platform.settings.sensor_interval_seconds
     return dg.Definitions(
-        assets=[asset for source in built for asset in source.assets],
-        asset_checks=[check for source in built for check in source.checks],
-        jobs=[source.job for source in built],
-        sensors=[build_arrivals_sensor(source, interval, chosen.sensor_status) for source in built],
+        assets=[*(asset for one in groups for asset in one.assets), *operations.assets],
+        asset_checks=[*(check for one in groups for check in one.checks), *operations.checks],
+        jobs=[*(one.job for one in groups), *operations.jobs],
+        schedules=operations.schedules,
+        sensors=[
+            *(build_arrivals_sensor(one, interval, chosen.sensor_status) for one in built),
+            *build_aggregates_sensor(aggregates, platform.settings, chosen.sensor_status),
+            *(
+                build_freshness_sensor(one.source, one.expect_every, chosen.sensor_status)
+                for one in built
+                if one.expect_every is not None
+            ),
+            build_pruning_sensor(chosen.sources, chosen.sensor_status),
+            build_alerts_sensor(chosen.sources, chosen.sensor_status),
+        ],
         resources={"platform": platform, "reporter": chosen.reporter},
         # A batch's steps share one process: starting a process for each would cost more than the steps.
         executor=dg.in_process_executor,
     )
 
 
+def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
+    unknown = sorted(settings.expect_every_hours.keys() - known)
+    if unknown:
+        raise SettingsError(
+            f"{PREFIX}EXPECT_EVERY_HOURS names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
+        )
+
+
+configure_service_logs(Settings.load())
 defs = build_defs()

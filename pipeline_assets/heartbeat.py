@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextvars import copy_context
 from types import TracebackType
 
 from resources.ledger import Ledger
 from resources.ledger.leases import Lease, LeaseLost, renew
+from resources.logs import OUTSIDE_EVENT_LOG
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(f"{OUTSIDE_EVENT_LOG}.heartbeat")
 
 
 class Heartbeat:
@@ -24,7 +26,10 @@ class Heartbeat:
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="strandline-heartbeat", daemon=True)
+        # In the context of the run, so that its log lines know what they are about.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._beat,), name="strandline-heartbeat", daemon=True
+        )
 
     def keep(self, lease: Lease) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -50,19 +51,22 @@ class LandedFile:
     Exactly one of `data` (the bytes) and `path` (a local file) is given.
 
     companions: the other files of the same record by their names, such as the signal file that a header describes.
+    landed_at: when the landing store says that it landed.
     """
 
     key: str
     data: bytes | None = field(default=None, repr=False)
     path: Path | None = None
     companions: Mapping[str, LandedFile] = field(default_factory=dict, repr=False)
+    landed_at: datetime | None = None
 
     @classmethod
     def at(cls, path: Path, key: str | None = None, companions: Iterable[Path] = ()) -> LandedFile:
         """A file on this machine, for notebooks and tests; its key is its name unless given."""
         key = key or path.name
         others = {other.name: cls(str(PurePosixPath(key).with_name(other.name)), path=other) for other in companions}
-        return cls(key=key, path=path, companions=others)
+        landed_at = datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
+        return cls(key=key, path=path, companions=others, landed_at=landed_at)
 
     @property
     def name(self) -> str:

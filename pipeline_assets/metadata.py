@@ -9,11 +9,15 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline_assets.batch_run import BatchReport, RefusedFile
+from pipeline_assets.aggregate import Aggregate
+from pipeline_assets.batch_report import BatchReport, RefusedFile
 from pipeline_assets.columns import ColumnInfo, columns_of
+from pipeline_assets.lineage import RAW_COLUMNS, column_lineage
 from pipeline_assets.source import FileSource, Table
 
 _MOST_REFUSED_SHOWN = 20
+_LONGEST_KEY_SHOWN = 40
+"""The asset's page of the UI cuts off what does not fit, and breaks no line within a key."""
 _MOST_PICTURE_BYTES = 100_000
 """Metadata lives in the event log, which every page of the asset reads."""
 
@@ -24,9 +28,10 @@ _SQL_NAMES = {
 }  # fmt: skip
 
 
-def column_schema(table: Table) -> dg.TableSchema:
+def column_schema(table: Table | Aggregate) -> dg.TableSchema:
     """The pandera model as Dagster shows it: type, description with unit, nullability and rules."""
-    return dg.TableSchema(columns=[_column(column) for column in columns_of(table.schema)])
+    columns = columns_of(table.schema, isinstance(table, Aggregate))
+    return dg.TableSchema(columns=[_column(column) for column in columns])
 
 
 def _column(column: ColumnInfo) -> dg.TableColumn:
@@ -43,22 +48,55 @@ def _column(column: ColumnInfo) -> dg.TableColumn:
 
 def table_metadata(source: FileSource, table: Table, uri: str) -> dict[str, Any]:
     """What is known of a table before any batch."""
+    code = [table.schema, source.derive] + [reader.read for reader in source.readers]
+    return _table_metadata(source, table, uri) | code_references(code)
+
+
+def aggregate_metadata(source: FileSource, aggregate: Aggregate, uri: str) -> dict[str, Any]:
+    """What is known of an aggregate before it is made."""
+    return {
+        **_table_metadata(source, aggregate, uri),
+        "made from": f"{source.name}.{aggregate.of}",
+        "one row for each": ", ".join(aggregate.keys),
+        **code_references([aggregate.compute, aggregate.schema]),
+    }
+
+
+def _table_metadata(source: FileSource, table: Table | Aggregate, uri: str) -> dict[str, Any]:
     return {
         "dagster/column_schema": column_schema(table),
         "dagster/table_name": f"{source.name}.{table.name}",
         "dagster/uri": uri,
         "dagster/storage_kind": "iceberg",
-        "query it": dg.MetadataValue.md(f'`strandline sql "SELECT * FROM {source.name}.{table.name} LIMIT 10"`'),
-        **code_references([table.schema, source.derive] + [reader.read for reader in source.readers]),
+        "query it": f'strandline sql "SELECT * FROM {source.name}.{table.name} LIMIT 10"',
+        **lineage_metadata(source, table),
+    }
+
+
+def lineage_metadata(source: FileSource, table: Table | Aggregate) -> dict[str, Any]:
+    """Where each column comes from: as Dagster keeps it, and as a table, because only Dagster+ draws it."""
+    lineage = column_lineage(source, table)
+    rows = (f"| `{name}` | {', '.join(f'`{origin}`' for origin in origins)} |" for name, origins in lineage.items())
+    return {
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                name: [dg.TableColumnDep(dg.AssetKey([source.name, one.table]), one.column) for one in origins]
+                for name, origins in lineage.items()
+            }
+        ),
+        "columns come from": dg.MetadataValue.md("\n".join(["| column | comes from |", "|---|---|", *rows])),
     }
 
 
 def raw_metadata(source: FileSource, uri: str) -> dict[str, Any]:
     reads = "\n".join(f"- {reader.description}" for reader in source.readers)
     return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description=text) for name, (kind, text) in RAW_COLUMNS.items()]
+        ),
         "dagster/uri": uri,
         "takes": dg.MetadataValue.md(reads),
-        "land a file": dg.MetadataValue.md(f"`strandline land {source.name} FILE...`"),
+        "land a file": f"strandline land {source.name} FILE...",
         **code_references([reader.read for reader in source.readers]),
     }
 
@@ -87,6 +125,8 @@ def batch_metadata(source: FileSource, report: BatchReport, table: Table, *, is_
         "dagster/partition_row_count": rows,
         "dagster/row_count": report.tables[table.name].total_rows,
         "snapshot": str(report.tables[table.name].snapshot_id),
+        "seconds": round(report.seconds, 3),
+        "rows per second": round(rows / report.seconds, 1) if report.seconds else 0.0,
     }
     if not is_checked:
         return shown
@@ -96,10 +136,11 @@ def batch_metadata(source: FileSource, report: BatchReport, table: Table, *, is_
         "files quarantined": len(report.refused),
         "files gone or overwritten": report.gone,
         "bytes": report.size_bytes,
-        "seconds": round(report.seconds, 3),
-        "rows per second": round(rows / report.seconds, 1) if report.seconds else 0.0,
     }
+    if report.readers:
+        shown["files by reader"] = ", ".join(f"{name} {files:,}" for name, files in report.readers.items())
     if report.refused:
+        shown["all refused"] = f"strandline quarantine list --batch {report.batch.batch_id}"
         shown["refused"] = refused_in_brief(source, report.refused)
     if report.picture and len(report.picture) <= _MOST_PICTURE_BYTES:
         shown["picture"] = picture(report.picture, report.picture_key or "")
@@ -112,23 +153,38 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 
 
 def refused_table(refused: Sequence[RefusedFile]) -> dg.TableMetadataValue:
-    """The first refused files with their reasons; the rest are in operations.quarantine."""
+    """The first refused files with their reasons, as a check's page has room for; the rest are in operations.quarantine."""
     records = [
-        {"key": item.key, "error_class": item.refusal.error_class, "error": item.refusal.message,
-         "location": item.refusal.location}
+        {
+            "why": item.refusal.error_class + (f": {item.refusal.location}" if item.refusal.location else ""),
+            "error": item.refusal.message,
+            "key": item.key,
+        }
         for item in refused[:_MOST_REFUSED_SHOWN]
-    ]  # fmt: skip
+    ]
     return record_table(records)
 
 
 def refused_in_brief(source: FileSource, refused: Sequence[RefusedFile]) -> dg.TableMetadataValue:
-    """The same, narrow enough for the asset's page."""
+    """The same in one column, whose lines break between words: the asset's page has no room for more."""
     return record_table(
         [
-            {"why": item.refusal.error_class, "key": item.key.removeprefix(source.prefix)}
+            {"why: file": f"{item.refusal.error_class}: {shortened(source, item.key)}"}
             for item in refused[:_MOST_REFUSED_SHOWN]
         ]
     )
+
+
+def shortened(source: FileSource, key: str) -> str:
+    """A key without its source's folder, and without its middle where it is too long to show; its end tells most."""
+    text = key.removeprefix(source.prefix)
+    if len(text) <= _LONGEST_KEY_SHOWN:
+        return text
+    start = _LONGEST_KEY_SHOWN // 4
+    return f"{text[:start]}…{text[start + 1 - _LONGEST_KEY_SHOWN :]}"
+
+
+_KINDS: dict[type, str] = {int: "int", float: "float", bool: "bool"}
 
 
 def record_table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
@@ -137,7 +193,7 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
         records=[dg.TableRecord(dict(record)) for record in records],
         schema=dg.TableSchema(
             columns=[
-                dg.TableColumn(name, "int" if isinstance(value, int) else "string")
+                dg.TableColumn(name, _KINDS.get(type(value), "string"))
                 for name, value in (records[0] if records else {}).items()
             ]
         ),

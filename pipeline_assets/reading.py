@@ -10,25 +10,36 @@ import errno
 import os
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, to_table
-from pipeline_assets.landed_file import LandedFile, Refused
-from pipeline_assets.source import HEAD_BYTES, FileSource, Table
+from pipeline_assets.landed_file import Refused
+from pipeline_assets.reading_units import Contents, Unit, derive, fetched, hashes, landed, parse, reader_for, units
+from pipeline_assets.source import FileSource, Reader, Table
 from pipeline_assets.validation import violations
 from resources.lake.lake import new_data_file
-from resources.landing.store import Fetcher, FileArchived, FileChanged, FileGone
+from resources.landing.store import Fetcher
 from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
+from resources.logs import bound
 
-_MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.ESTALE}
+_MACHINE_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EROFS,
+    errno.ESTALE,
+}
 
 
 @dataclass(frozen=True)
@@ -54,66 +65,76 @@ class SliceResult:
 
 @dataclass
 class _Accepted:
-    file: ClaimedFile
+    files: tuple[ClaimedFile, ...]
+    """the file whose rows these are, and its companions"""
     tables: dict[str, pa.Table]
+    sha256: dict[str, str]
+    """by file id, for sources that ask for it"""
+    reader: str | None
 
 
 def read_slice(task: SliceTask) -> SliceResult:
     """Read a slice's files and write the rows of the good ones. Runs in a reader process."""
     result = SliceResult()
     accepted: list[_Accepted] = []
-    for file in task.files:
-        try:
-            content = task.fetcher.fetch(file.key, file.version, file.size_bytes)
-        except FileGone:
-            result.outcomes.append(Outcome(file.file_id, FileState.DELETED))
-            continue
-        except FileChanged:
-            result.outcomes.append(Outcome(file.file_id, FileState.SUPERSEDED))
-            continue
-        except FileArchived as archived:
-            refusal = Refusal("archived_object", str(archived))
-            result.outcomes.append(Outcome(file.file_id, FileState.QUARANTINED, refusal=refusal))
-            continue
-        try:
-            decided = _read_one(task, file, content)
-        finally:
-            task.fetcher.done(content)
-        if isinstance(decided, Refusal):
-            result.outcomes.append(Outcome(file.file_id, FileState.QUARANTINED, refusal=decided))
-        else:
-            accepted.append(_Accepted(file, decided))
+    with closing(fetched(task.fetcher, units(task.source, task.files))) as to_read:
+        for unit, contents, not_read in to_read:
+            if not_read:
+                result.outcomes += not_read
+                continue
+            with bound(file=unit[0].key):
+                decided, reader = _read_one(task, contents)
+            if isinstance(decided, Refusal):
+                result.outcomes += [
+                    Outcome(file.file_id, FileState.QUARANTINED, refusal=decided, reader=reader) for file in unit
+                ]
+            else:
+                accepted.append(decided)
     accepted = _refuse_invalid(task, accepted, result)
     for table in task.source.tables:
-        parts = [good.tables[table.name] for good in accepted]
+        parts = [good.tables[table.name] for good in accepted if good.tables]
         if sum(part.num_rows for part in parts):
             result.data_files[table.name] = [_write(task, table, parts)]
-    result.outcomes += [
-        Outcome(good.file.file_id, FileState.COMMITTED, {name: part.num_rows for name, part in good.tables.items()})
-        for good in accepted
-    ]
+    for good in accepted:
+        rows = {name: part.num_rows for name, part in good.tables.items()}
+        for file in good.files:
+            content = good.sha256.get(file.file_id)
+            result.outcomes.append(
+                Outcome(file.file_id, FileState.COMMITTED, rows, content=content, reader=good.reader)
+            )
+            rows = dict.fromkeys(rows, 0)
     return result
 
 
-def _read_one(task: SliceTask, file: ClaimedFile, content: bytes | Path) -> dict[str, pa.Table] | Refusal:
-    landed = landed_file(file.key, content)
+def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal, str | None]:
+    """A unit's rows by table, or why it is refused; and the name of the reader that read it."""
+    source = task.source
+    reader: Reader | None = None
+    decided: _Accepted | Refusal
     try:
-        parsed = parse(task.source, task.config, landed)
-        rows = derive(task.source, task.config, parsed)
-        fill = {FILE_ID: file.file_id, BATCH_ID: task.batch_id, SOURCE_KEY: file.key}
-        return {table.name: to_table(table.schema, rows[table.name], fill) for table in task.source.tables}
+        primary, file = landed(source, contents)
+        files = (primary, *(other for other in contents if other is not primary))
+        sha256 = hashes(contents) if source.equal_bytes == "duplicate" else {}
+        if source.groups is not None and source.groups.is_done(primary.key):
+            return _Accepted(files, {}, sha256, None), None
+        reader = reader_for(source, file)
+        rows = derive(source, task.config, reader.read(file, task.config))
+        fill = {FILE_ID: primary.file_id, BATCH_ID: task.batch_id, SOURCE_KEY: primary.key}
+        tables = {table.name: to_table(table.schema, rows[table.name], fill) for table in source.tables}
+        decided = _Accepted(files, tables, sha256, reader.name)
     except Refused as refused:
-        return Refusal(refused.error_class, refused.message, refused.location, refused.record)
+        decided = Refusal(refused.error_class, refused.message, refused.location, refused.record)
     except RowsError as error:
-        return Refusal("wrong_rows", str(error))
+        decided = Refusal("wrong_rows", str(error))
     except MemoryError:
         raise
     except OSError as error:
         if error.errno in _MACHINE_ERRNOS:
             raise
-        return _fault_of_reader(error)
+        decided = _fault_of_reader(error)
     except BaseException as error:  # sys.exit() in a library, a panic in Rust code: not a person who stops the run
-        return _fault_of_reader(error)
+        decided = _fault_of_reader(error)
+    return decided, reader.name if reader else None
 
 
 def _fault_of_reader(error: BaseException) -> Refusal:
@@ -127,50 +148,28 @@ def _fault_of_reader(error: BaseException) -> Refusal:
     )
 
 
-def landed_file(key: str, content: bytes | Path) -> LandedFile:
-    return LandedFile(key, path=content) if isinstance(content, Path) else LandedFile(key, data=content)
-
-
-def parse(source: FileSource, config: BaseModel, file: LandedFile) -> Any:
-    """Find the reader that recognises the file by its content, and read it. Raises Refused."""
-    with file.open() as stream:
-        head = stream.read(HEAD_BYTES)
-    if not head:
-        raise Refused("empty_file", "the file has no bytes. Send it again.")
-    for reader in source.readers:
-        if reader.recognises(head):
-            return reader.read(file, config)
-    kinds = " or ".join(reader.description for reader in source.readers)
-    raise Refused(
-        "unknown_type",
-        f"this is no {kinds}: it begins with {head[:16]!r}. Send the file in such a form, or land it at the source "
-        "it belongs to.",
-        location="bytes 0-15",
-    )
-
-
-def derive(source: FileSource, config: BaseModel, parsed: Any) -> Mapping[str, Any]:
-    return {source.tables[0].name: parsed} if source.derive is None else source.derive(parsed, config)
-
-
 def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceResult) -> list[_Accepted]:
     refused: set[str] = set()
     for table in task.source.tables:
-        parts = [good.tables[table.name] for good in accepted]
+        having_rows = [good for good in accepted if good.tables]
+        parts = [good.tables[table.name] for good in having_rows]
         if not parts:
             break
         extra = [name for name in (FILE_ID, BATCH_ID) if name not in table.schema.to_schema().columns]
         broken = violations(table.schema, pa.concat_tables(parts), [part.num_rows for part in parts], extra)
         for position, violation in broken.items():
-            file_id = accepted[position].file.file_id
-            if file_id not in refused:
-                refused.add(file_id)
+            files = having_rows[position].files
+            if files[0].file_id not in refused:
+                refused.add(files[0].file_id)
                 refusal = Refusal(
                     "schema", f"rows of {task.source.name}.{table.name} break its schema: {violation.message}",
                     violation.location,
                 )  # fmt: skip
-                result.outcomes.append(Outcome(file_id, FileState.QUARANTINED, refusal=refusal))
-    return [good for good in accepted if good.file.file_id not in refused]
+                reader = having_rows[position].reader
+                result.outcomes += [
+                    Outcome(file.file_id, FileState.QUARANTINED, refusal=refusal, reader=reader) for file in files
+                ]
+    return [good for good in accepted if good.files[0].file_id not in refused]
 
 
 def _write(task: SliceTask, table: Table, parts: Sequence[pa.Table]) -> str:
@@ -182,13 +181,13 @@ def _write(task: SliceTask, table: Table, parts: Sequence[pa.Table]) -> str:
     return uri
 
 
-def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, file: ClaimedFile) -> bytes | None:
-    """The picture of one accepted file. Runs in a reader process."""
+def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, unit: Unit) -> bytes | None:
+    """The picture of one accepted file, or record of several. Runs in a reader process."""
     if source.picture is None:
         return None
-    content = fetcher.fetch(file.key, file.version, file.size_bytes)
-    try:
-        parsed = parse(source, config, landed_file(file.key, content))
+    with closing(fetched(fetcher, [unit])) as to_read:
+        _, contents, not_read = next(to_read)
+        if not_read:
+            return None
+        parsed = parse(source, config, landed(source, contents)[1])
         return source.picture(parsed, derive(source, config, parsed))
-    finally:
-        fetcher.done(content)

@@ -6,14 +6,20 @@ Nothing here imports Dagster, so that reader processes start fast; `source_defs`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
+from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.landed_file import LandedFile
+from pipeline_assets.reader_versions import EVERY_FILE, Serves
+from resources.landing.shards import DateShards
+from resources.ledger.arrivals import Delivery
+from resources.ledger.assembly import group_batch_id
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameModel
@@ -34,12 +40,15 @@ class Reader:
     recognises: from the file's first `HEAD_BYTES` bytes, whether this reader can read it.
     read: the file to whatever `FileSource.derive` takes, or to the rows of the source's only table.
           Raises Refused for a bad file.
+    serves: of the files that it recognises, those that it is for, where a format has changed in time. The first reader
+            that recognises a file and serves it reads it; the ledger keeps its name with the file.
     """
 
     name: str
     description: str
     recognises: Callable[[bytes], bool]
     read: Callable[[LandedFile, Any], Any]
+    serves: Serves = EVERY_FILE
 
 
 @dataclass(frozen=True)
@@ -61,18 +70,87 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Files that are read as one because of their names, such as a header with the signal files that it describes.
+
+    All files of a record are in one folder. One of them, the primary, is what the reader gets; the others are its
+    `companions`. A record waits for what is missing, ``STRANDLINE_COMPANION_WAIT_SECONDS`` at most, and is then refused
+    as `incomplete_record`; when the rest lands, or a part is overwritten, all of it is read again.
+
+    name_of: the record that a key is a part of; None for a file that can be no part of any.
+    primary: of the names of a record's files, the one to read it from; None while that is not there.
+    needs: names of the files without which the primary cannot be read, from its name and, if it asks, its first
+           `RECORD_HEAD_BYTES` bytes.
+    stands_alone: whether the file of a key is read at once, as a record of its own if nothing else is there.
+    wanted: what a person calls the files that a record is read from; it stands in refusals.
+    """
+
+    name_of: Callable[[str], str | None]
+    primary: Callable[[Collection[str]], str | None]
+    needs: Callable[[str, Callable[[], bytes]], Collection[str]]
+    stands_alone: Callable[[str], bool]
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Files that belong together by a named part of their key, such as the lines of a survey: one partition a group.
+
+    A run does all files that the group has now; what it commits takes the place of the group's earlier generation.
+
+    pattern: a regular expression that the whole key matches, with a part named ``group``. The example
+             ``toy/(?P<group>[^/]+)/.+`` takes each folder for a group.
+    quiet_seconds: a group is read once nothing more came for so long, or
+    done: once a file landed whose whole key this regular expression matches; it is a mark and is not read.
+    wanted: what such a key looks like, for people.
+    """
+
+    pattern: str
+    quiet_seconds: float = 60.0
+    done: str = r"(?!)"
+    wanted: str = ""
+
+    def group_of(self, key: str) -> str:
+        """The group of a key; `NO_GROUP` for a key that names none that can be a partition."""
+        match = re.fullmatch(self.pattern, key, re.DOTALL)
+        name = match["group"] if match else ""
+        return NO_GROUP if not name or _NO_PARTITION.search(name) else name
+
+    def is_done(self, key: str) -> bool:
+        return re.fullmatch(self.done, key, re.DOTALL) is not None
+
+
+NO_GROUP = "(no group)"
+_NO_PARTITION = re.compile(r"\.\.\.|[\x00-\x1f]")
+"""What Dagster takes in no partition's name."""
+
+RECORD_HEAD_BYTES = 65_536
+
+
+@dataclass(frozen=True)
 class FileSource:
     """One kind of delivery: how its files are recognised, read, checked and turned into tables.
 
     name: its folder in the landing store, its schema in SQL, its group in the UI.
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
+    aggregates: tables over all batches of the source.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
     examples: writes generated files of the source into a folder, good ones and broken ones.
     question: a query worth asking of the tables, for people who begin.
+    records: which files are read as one by their names; None: each by itself.
+    groups: which files are one partition; None: files are batched as they arrive.
+    overwrite: what other bytes under a known key are: they `replace` the older ones, or are a `new` delivery beside them.
+    equal_bytes: what bytes that are committed under another key are: a file of their `own`, or a `duplicate` that is
+            not read into the tables again.
     preload, preload_for_picture: modules that `read` and `derive`, or `picture`, import inside their functions, so that
             the definitions load fast; reader processes import them once, before their first file.
+    expect_every: how often files are expected, if they are: the source's assets then have a freshness policy and check.
+            `STRANDLINE_EXPECT_EVERY_HOURS` replaces it.
+    shards: how its keys are sharded by date, so that listing can leave out folders in which no more files land. The
+            setting STRANDLINE_DATE_SHARDS says so for a deployment.
+    subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
 
@@ -82,24 +160,77 @@ class FileSource:
     readers: tuple[Reader, ...]
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    aggregates: tuple[Aggregate, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
     examples: Callable[[Path], Any] | None = None
     question: str = ""
+    records: Records | None = None
+    groups: Groups | None = None
+    overwrite: Literal["replace", "new"] = "replace"
+    equal_bytes: Literal["own", "duplicate"] = "own"
     preload: tuple[str, ...] = ()
     preload_for_picture: tuple[str, ...] = ()
+    shards: DateShards | None = None
     hold_above: float = 0.95
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)
+    expect_every: timedelta | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.name):
             raise ValueError(f"source name {self.name!r}: use lower-case letters, digits and underscores")
+        if self.expect_every is not None and self.expect_every < timedelta(minutes=1):
+            raise ValueError(f"source {self.name}: expect_every is {self.expect_every}; use a minute or more")
+        readers = [reader.name for reader in self.readers]
+        if len(set(readers)) != len(readers) or any(len(name) > 64 for name in readers):
+            raise ValueError(f"source {self.name}: readers need names of their own, of at most 64 letters: {readers}")
         if self.derive is None and len(self.tables) != 1:
             raise ValueError(f"source {self.name}: without `derive` it has exactly one table, not {len(self.tables)}")
         unknown = {parent for table in self.tables for parent in table.derived_from} - set(self.table_names)
         if unknown:
             raise ValueError(f"source {self.name}: derived_from names no table of it: {sorted(unknown)}")
+        for aggregate in self.aggregates:
+            if aggregate.of not in self.table_names:
+                raise ValueError(
+                    f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
+                    f"Tables: {', '.join(self.table_names)}"
+                )
+        names = (*self.table_names, *(aggregate.name for aggregate in self.aggregates))
+        if len(set(names)) != len(names):
+            raise ValueError(f"source {self.name}: every table and aggregate needs a name of its own: {list(names)}")
+
+        if self.subject is not None:
+            table, _, column = self.subject.partition(".")
+            schemas = {one.name: one.schema for one in self.tables}
+            if table not in schemas or column not in schemas[table].to_schema().columns:
+                raise ValueError(
+                    f"source {self.name}: subject is {self.subject!r}; expected TABLE.COLUMN of its tables"
+                )
+        if self.records and self.groups:
+            raise ValueError(f"source {self.name}: it has either `records` or `groups`, not both")
+        if self.groups and "group" not in re.compile(self.groups.pattern).groupindex:
+            raise ValueError(f"source {self.name}: `groups.pattern` has no part named group: (?P<group>...)")
+        if self.overwrite == "new" and (self.records or self.groups):
+            raise ValueError(f"source {self.name}: parts of records and groups are replaced; overwrite is not `new`")
+        if self.equal_bytes == "duplicate" and self.overwrite != "new":
+            # Were the first of equal files replaced, its duplicates would be nowhere.
+            raise ValueError(f"source {self.name}: equal_bytes=`duplicate` goes with overwrite=`new`")
+
+    @property
+    def delivery(self) -> Delivery:
+        """What its files mean when they arrive."""
+        if self.records is not None:
+            alone = self.records.stands_alone
+            return Delivery(self.records.name_of, waits=lambda key: not alone(key))
+        if self.groups is not None:
+            return Delivery(self.groups.group_of)
+        return Delivery(keeps_older=self.overwrite == "new")
+
+    def batch_of(self, partition: str) -> str:
+        """The batch that a partition is."""
+        return partition if self.groups is None else group_batch_id(self.name, partition)
 
     @property
     def prefix(self) -> str:

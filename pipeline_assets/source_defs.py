@@ -4,8 +4,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,10 +14,15 @@ import dagster as dg
 from pydantic import BaseModel
 
 from pipeline_assets import checks, metadata
-from pipeline_assets.batch_run import BatchHeld, Reporter, preload_for, run_batch
+from pipeline_assets.batch_run import Reporter, preload_for, run_batch
+from pipeline_assets.code_version import code_version, source_code_version
+from pipeline_assets.failures import FailureKind, in_words, kind_of
+from pipeline_assets.freshness import build_freshness_check, expected_every, freshness_policy
+from pipeline_assets.lineage import RAW_FILES
+from pipeline_assets.run_tags import note_kind
 from pipeline_assets.source import FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
-from resources.lake.lake import SchemaConflict, TableName, UnknownRows
+from resources.lake.lake import TableName
 from resources.ledger.batches import Batch, BatchState, NotClaimed, get_batch
 from resources.ledger.leases import this_process
 from resources.ledger.queries import list_files
@@ -65,6 +71,7 @@ class SourceDefs:
     assets: tuple[dg.AssetsDefinition, ...]
     checks: tuple[dg.AssetChecksDefinition, ...]
     job: Any
+    expect_every: timedelta | None
 
 
 def partitions_name(source: FileSource) -> str:
@@ -76,7 +83,7 @@ def job_name(source: FileSource) -> str:
 
 
 def raw_key(source: FileSource) -> dg.AssetKey:
-    return dg.AssetKey([source.name, "raw_files"])
+    return dg.AssetKey([source.name, RAW_FILES])
 
 
 def table_keys(source: FileSource) -> dict[str, dg.AssetKey]:
@@ -93,14 +100,22 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     partitions = dg.DynamicPartitionsDefinition(name=partitions_name(source))
     raw = _raw_asset(source, partitions, platform)
     tables = _tables_asset(source, config, partitions, platform)
-    balance = _balance_check(source, partitions)
+    expect_every = expected_every(source, platform.settings)
+    checks_after = [_balance_check(source, partitions)]
+    if expect_every is not None:
+        checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
     job = dg.define_asset_job(
         job_name(source),
         selection=dg.AssetSelection.assets(raw, tables),
         description=f"Reads one batch of {source.name} files into its tables.",
         tags={SOURCE_TAG: source.name},
     )
-    return SourceDefs(source, partitions, (raw, tables), (balance,), job)
+    return SourceDefs(source, partitions, (raw, tables), tuple(checks_after), job, expect_every)
+
+
+def _freshness(source: FileSource, platform: Platform) -> dg.FreshnessPolicy | None:
+    every = expected_every(source, platform.settings)
+    return None if every is None else freshness_policy(every)
 
 
 def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform: Platform) -> dg.AssetsDefinition:
@@ -114,6 +129,8 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         tags={SOURCE_TAG: source.name},
         description=f"The files of a batch, as the landing store has them. {source.description}",
         metadata=metadata.raw_metadata(source, platform.landing.uri(source.name)),
+        code_version=code_version(frozenset({__name__})),
+        freshness_policy=_freshness(source, platform),
         # A run that has nothing to do gives nothing here; Dagster then skips what comes after.
         output_required=False,
     )
@@ -122,7 +139,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
     ) -> Iterator[dg.MaterializeResult]:
         # Tells a run whose process died from one that works; see sensors.dead_runs.
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
-        batch = _batch_of(context, platform)
+        batch = _batch_of(context, source, platform)
         if _is_overtaken(context, batch):
             context.log.info(
                 f"nothing to do: run {batch.run_id} took batch {batch.batch_id} before this run could (it is "
@@ -132,10 +149,8 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         start_fork_server(preload_for(source, batch.files))
         files = list_files(platform.ledger, batch_id=batch.batch_id)
         records = [
-            {"key": row.key, "bytes": row.size_bytes, "state": row.state, "landed_at": row.landed_at.isoformat(),
-             "version": row.version, "file_id": row.file_id}
-            for row in files[:_MOST_FILES_SHOWN]
-        ]  # fmt: skip
+            {"key": metadata.shortened(source, row.key), "bytes": row.size_bytes} for row in files[:_MOST_FILES_SHOWN]
+        ]
         shown: dict[str, Any] = {
             "files": len(files),
             "bytes": sum(row.size_bytes for row in files),
@@ -143,6 +158,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         }
         if records:
             shown["first files"] = metadata.record_table(records)
+            shown["all files"] = f"strandline files --batch {batch.batch_id}"
             shown["first landed"] = dg.MetadataValue.timestamp(min(row.landed_at for row in files))
             shown["last landed"] = dg.MetadataValue.timestamp(max(row.landed_at for row in files))
         yield dg.MaterializeResult(metadata=shown)
@@ -162,6 +178,8 @@ def _table_spec(source: FileSource, table: Table, platform: Platform) -> dg.Asse
         owners=list(source.owners),
         tags={SOURCE_TAG: source.name},
         metadata=metadata.table_metadata(source, table, platform.lake.location(TableName(source.name, table.name))),
+        code_version=source_code_version(source),
+        freshness_policy=_freshness(source, platform),
     )
 
 
@@ -183,7 +201,7 @@ def _tables_asset(
         platform: dg.ResourceParam[Platform],
         reporter: dg.ResourceParam[ReporterFactory],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        batch = _batch_of(context, platform)
+        batch = _batch_of(context, source, platform)
         try:
             report = run_batch(
                 platform,
@@ -194,8 +212,11 @@ def _tables_asset(
                 reporter(context.log),
                 hold_when_stopped=partial(_is_canceled, context.instance, context.run.run_id),
             )
-        except (BatchHeld, NotClaimed, SchemaConflict, UnknownRows) as reason:
-            raise dg.Failure(str(reason), allow_retries=False) from reason
+        except Exception as reason:
+            note_kind(context, reason)
+            if kind_of(reason) is FailureKind.PERMANENT:
+                raise dg.Failure(in_words(reason, batch.batch_id), allow_retries=False) from reason
+            raise
         if not report.files:
             context.log.info(f"batch {batch.batch_id} owns no files any more: newer versions took their place")
         for table in source.tables:
@@ -213,25 +234,32 @@ def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> d
     def balance(
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:
-        batch = _batch_of(context, platform)
+        batch = _batch_of(context, source, platform)
         yield from checks.balance_results(platform, source, keys, batch.batch_id)
 
     return balance
 
 
-def _batch_of(context: Any, platform: Platform) -> Batch:
+def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:
     """The batch that the run's partition is. Raises Failure for ranges and for partitions that are no batch."""
     execution = context.op_execution_context if hasattr(context, "op_execution_context") else context
-    if not execution.has_partition_key:
+    key = execution.partition_key if execution.has_partition_key else only_partition(execution.run.tags)
+    if key is None:
         raise dg.Failure(
             "This run covers no partition or a range of them; a run does one batch. Choose one or more partitions and "
             "let Dagster start a run for each (Materialize does so by itself).",
             allow_retries=False,
         )
     try:
-        return get_batch(platform.ledger, execution.partition_key)
+        return get_batch(platform.ledger, source.batch_of(key))
     except NotClaimed as unknown:
         raise dg.Failure(str(unknown), allow_retries=False) from unknown
+
+
+def only_partition(tags: Mapping[str, str]) -> str | None:
+    """The one partition that a run's tags name. A backfill names it as a range from the partition to itself."""
+    begin = tags.get("dagster/asset_partition_range_start")
+    return tags.get("dagster/partition") or (begin if begin == tags.get("dagster/asset_partition_range_end") else None)
 
 
 def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -33,7 +33,7 @@ def violations(
     frame_columns: columns that the frame added and the model does not have.
     """
     own = [name for name in table.column_names if name not in frame_columns]
-    data = _to_pandas(model, table.select(own))
+    data = to_pandas(model, table.select(own))
     cases = _failures(model, data)
     if cases is None:
         return {}
@@ -43,7 +43,7 @@ def violations(
     found: dict[int, Violation] = {}
     for position in _suspects(cases, lengths):
         alone = table.slice(int(starts[position]), lengths[position]).select(own)
-        cases = _failures(model, _to_pandas(model, alone))
+        cases = _failures(model, to_pandas(model, alone))
         if cases is not None:
             found[position] = _describe(model, cases)
     return found
@@ -68,7 +68,8 @@ def _suspects(cases: pd.DataFrame, lengths: Sequence[int]) -> list[int]:
     return sorted({int(position) for position in np.searchsorted(np.cumsum(lengths), rows, side="right")})
 
 
-def _to_pandas(model: type[DataFrameModel], table: pa.Table) -> pd.DataFrame:
+def to_pandas(model: type[DataFrameModel], table: pa.Table) -> pd.DataFrame:
+    """The table as a frame with the model's types."""
     data = table.to_pandas()
     # Arrow's null makes pandas widen integers, and tables hold small integers widened: give back the model's types.
     for name, column in model.to_schema().columns.items():

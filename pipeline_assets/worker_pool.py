@@ -7,17 +7,22 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import ModuleType, TracebackType
 from typing import Any
 
-from pebble import ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from resources.errors import TransientFailure
+from resources.logs import LogSetup, adopt, handed_down
 
 _SHORTEST_TIMEOUT = 1.0
+_PROOF_SECONDS = 60.0
 
 
-class PoolError(RuntimeError):
+class PoolError(TransientFailure, RuntimeError):
     """Reader processes cannot be started: an infrastructure error, not the fault of any file."""
 
 
@@ -32,7 +37,7 @@ class ReaderPool:
         context = _Context()
         context.set_forkserver_preload(list(preload))
         self._pool = ProcessPool(
-            max_workers=workers, initializer=_prepare_worker, initargs=(memory_mb,), context=context
+            max_workers=workers, initializer=_prepare_worker, initargs=(memory_mb, handed_down()), context=context
         )
 
     def submit(self, function: Callable[..., Any], *args: Any, timeout: float) -> ProcessFuture:
@@ -40,6 +45,21 @@ class ReaderPool:
             return self._pool.schedule(function, args=args, timeout=max(timeout, _SHORTEST_TIMEOUT))
         except RuntimeError as error:
             raise PoolError(f"reader processes cannot be started: {error}") from error
+
+    @staticmethod
+    def result_of(future: ProcessFuture) -> Any:
+        """What a call gave, or raises what it raised. Raises PoolError when processes end before they take a call."""
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise PoolError(_cannot_start(error)) from error
+
+    def prove(self) -> None:
+        """Run nothing in a reader process. Raises PoolError if not even that works: then no file is to blame."""
+        try:
+            self.result_of(self.submit(_nothing, timeout=_PROOF_SECONDS))
+        except (ProcessExpired, TimeoutError, MemoryError, OSError) as error:
+            raise PoolError(_cannot_start(error)) from error
 
     def __enter__(self) -> ReaderPool:
         return self
@@ -54,7 +74,19 @@ class ReaderPool:
         self._pool.join()
 
 
-def _prepare_worker(memory_mb: int) -> None:
+def _cannot_start(error: BaseException) -> str:
+    return (
+        f"reader processes end before they read anything ({type(error).__name__}: {error}). The machine may lack "
+        "memory or processes; use fewer STRANDLINE_WORKERS, or give each more STRANDLINE_FILE_MEMORY_MB."
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _prepare_worker(memory_mb: int, logs: LogSetup | None) -> None:
+    adopt(logs)
     threading.Thread(target=_end_with_run, daemon=True).start()
     try:
         import resource

@@ -6,3 +6,11 @@ class UserError(Exception):
 
     exit_code = 2
     """What the command line ends with: 2 for a wrong use, 1 for an error of the platform."""
+
+
+class PermanentFailure(Exception):
+    """Doing the same again would fail the same way: a person, or other code or configuration, has to come first."""
+
+
+class TransientFailure(Exception):
+    """What is outside was away, busy or full: doing the same again later may well work."""

@@ -10,7 +10,9 @@ from resources.landing.queue import NotificationQueue
 from resources.landing.s3 import S3Store
 from resources.landing.store import LandingStore
 from resources.ledger import Ledger
+from resources.notifier import LogNotifier, Notifier
 from resources.settings import S3Address, Settings
+from resources.slack import SlackNotifier
 
 
 class Platform:
@@ -40,6 +42,13 @@ class Platform:
     @cached_property
     def queue(self) -> NotificationQueue | None:
         return NotificationQueue(self.settings.queue_url) if self.settings.queue_url else None
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        settings = self.settings
+        if settings.slack_token is None or settings.slack_channel is None:
+            return LogNotifier(settings.ui_url)
+        return SlackNotifier(settings.slack_token, settings.slack_channel, settings.slack_url, settings.ui_url)
 
     @cached_property
     def ledger(self) -> Ledger:

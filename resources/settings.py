@@ -5,17 +5,19 @@ Nothing is opened or created here; paths are only worked out.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resources.errors import UserError
+from resources.landing.shards import DateShards
 
 PREFIX = "STRANDLINE_"
 DEFAULT_NAMESPACE = "default"
@@ -80,6 +82,12 @@ class Settings(BaseSettings):
         float, Field(ge=0, description="Least time between two full listings of a source by its sensor.")
     ] = 0.0
 
+    date_shards: Annotated[
+        dict[str, DateShards],
+        NoDecode,
+        Field(description="By source, as JSON: how its keys are sharded by date, and when a shard is closed."),
+    ] = {}
+
     ledger_url: Annotated[
         SecretStr | None,
         Field(description="postgresql://user:password@host/database of the ledger; default SQLite in <home>."),
@@ -94,20 +102,84 @@ class Settings(BaseSettings):
     settle_seconds: Annotated[
         float, Field(ge=0, le=600, description="A local file counts once size and mtime are equal over this time.")
     ] = 1.0
-    batch_max_files: Annotated[int, Field(ge=1, le=100_000, description="Most files of one batch.")] = 1000
+    batch_max_files: Annotated[int, Field(ge=1, le=100_000, description="Most files of one batch.")] = 10_000
     batch_max_mb: Annotated[
         int, Field(ge=1, description="Most bytes of one batch, MiB (one larger file is a batch).")
     ] = 512
     batch_wait_seconds: Annotated[
         float, Field(ge=0, description="How long a batch that is not full waits for more files.")
     ] = 0.0
+    companion_wait_seconds: Annotated[
+        float, Field(ge=0, description="How long files wait for the rest of their record before they are refused.")
+    ] = 300.0
     lease_seconds: Annotated[float, Field(ge=2, description="A run that gives no sign for this long is dead.")] = 60.0
     max_attempts: Annotated[int, Field(ge=1, description="Runs of one batch before it is held.")] = 5
+
+    aggregate_quiet_seconds: Annotated[
+        float, Field(ge=0, description="Aggregates are updated once their source has published nothing for this long.")
+    ] = 10.0
+    aggregate_delay_seconds: Annotated[
+        float, Field(ge=0, description="While a source goes on publishing, its aggregates are updated after this long.")
+    ] = 120.0
+    compact_target_mb: Annotated[
+        int, Field(ge=1, le=4096, description="Size up to which maintenance merges small data files, MiB.")
+    ] = 128
+    lake_keep_hours: Annotated[
+        float, Field(ge=0, description="How long maintenance keeps snapshots and files that are not used any more.")
+    ] = 24.0
+    unresolved_minutes: Annotated[
+        float, Field(gt=0, description="A file that is not settled for this long counts as left unresolved.")
+    ] = 60.0
+    partitions_kept: Annotated[
+        int, Field(ge=1, description="Finished batches of a source that keep their partition in Dagster.")
+    ] = 20_000
 
     sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 1
     tick_budget_seconds: Annotated[
         float, Field(gt=0, le=50, description="Longest sensor tick; Dagster's own limit is 60.")
     ] = 40.0
+
+    expect_every_hours: Annotated[
+        dict[str, Annotated[float, Field(ge=1 / 60, le=24 * 366)]],
+        NoDecode,
+        Field(description="How often a source's files are expected, such as `ecg=24, ocean=0.5`."),
+    ] = {}
+    slack_channel: Annotated[
+        str | None, Field(min_length=1, description="Slack channel that alerts go to, by id or name.")
+    ] = None
+    slack_token: Annotated[
+        SecretStr | None, Field(description="Token of the Slack app that posts alerts; without it they are log lines.")
+    ] = None
+    slack_url: Annotated[str, Field(description="Address of Slack's Web API.")] = "https://slack.com/api"
+    ui_url: Annotated[
+        str | None, Field(description="Address of Dagster's UI as people reach it, for links in alerts.")
+    ] = None
+    alert_digest_minutes: Annotated[
+        float, Field(ge=0, description="Least time between two alerts about a source's refused files.")
+    ] = 60.0
+
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Field(description="Least severe log lines to write.")
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["auto", "text", "json"],
+        Field(description="Log lines for people (text) or machines (json); auto decides by who reads them."),
+    ] = "auto"
+
+    @field_validator("expect_every_hours", mode="before")
+    @classmethod
+    def _hours_by_source(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            raise ValueError("expected SOURCE=HOURS, several with commas between them")
+        return {name.strip(): hours.strip() for name, _, hours in pairs}
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("landing", mode="before")
     @classmethod
@@ -116,7 +188,31 @@ class Settings(BaseSettings):
             return S3Address.parse(value)
         return value
 
-    @field_validator("s3_endpoint", "queue_url")
+    @field_validator("date_shards", mode="before")
+    @classmethod
+    def _json(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except json.JSONDecodeError as error:
+            example = '{"ecg": {"pattern": "{yyyy}/{mm}/{dd}/", "closed_after_days": 3}}'
+            raise ValueError(f"expected JSON such as {example} ({error})") from None
+
+    @field_validator("slack_token")
+    @classmethod
+    def _token_with_channel(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"xox[a-z]-[\x21-\x7e]+", value.get_secret_value()):
+            raise ValueError(
+                "expected a token of a Slack app, such as xoxb-... (OAuth & Permissions, Bot User OAuth Token)"
+            )
+        if "slack_channel" in info.data and info.data["slack_channel"] is None:
+            raise ValueError("set STRANDLINE_SLACK_CHANNEL as well, to the channel that alerts are to go to")
+        return value
+
+    @field_validator("s3_endpoint", "queue_url", "slack_url", "ui_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -125,7 +221,7 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("expected an address that begins with http:// or https://")
         if parts.username or parts.password:
-            raise ValueError("leave user and password out of the address; boto3 finds credentials by its own rules")
+            raise ValueError("leave user and password out of the address; credentials have settings of their own")
         return value.rstrip("/")
 
     @field_validator("queue_url")
@@ -150,6 +246,9 @@ class Settings(BaseSettings):
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.match(r"postgresql(\+psycopg2)?://", value.get_secret_value()):
             raise ValueError("expected postgresql://user:password@host/database; without it the ledger is SQLite")
+        if value is not None and value.get_secret_value().count("@") > 1:
+            # Else a part of the password would be taken for the host, and stand in every error that names it.
+            raise ValueError("write an @ in user or password as %40")
         return value
 
     @classmethod
@@ -217,8 +316,6 @@ def load_source_config(model: type[ConfigModel], source: str) -> ConfigModel:
 
 def _from_text(text: str, annotation: Any) -> Any:
     """JSON where only JSON can say it; else the text, of which pydantic makes a number or whatever the field is."""
-    import json
-
     if annotation is str or not (text == "null" or text.startswith(("[", "{"))):
         return text
     try:
@@ -232,6 +329,10 @@ def _explain(error: ValidationError, prefix: str) -> str:
     for problem in error.errors():
         variable = prefix + str(problem["loc"][0]).upper() if problem["loc"] else prefix + "*"
         # A wrong value may hold a password all the same.
-        shown = "(not shown)" if variable.endswith("_URL") else re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
+        shown = (
+            "(not shown)"
+            if variable.endswith(("_URL", "_TOKEN"))
+            else re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
+        )
         lines.append(f"{variable}={shown}: {problem['msg']}")
     return "Wrong settings. Correct or unset these environment variables:\n  " + "\n  ".join(lines)

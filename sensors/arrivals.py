@@ -5,11 +5,13 @@
 import dagster as dg
 
 from pipeline_assets.source_defs import SourceDefs, run_tags
-from resources.ledger.batches import Batch, count_lost_request, due, plan
+from resources.ledger.batches import Batch, count_lost_request, due
+from resources.logs import bound
 from resources.platform import Platform
 from sensors.dead_runs import end_dead_runs
 from sensors.discovery import Discovery
-from sensors.looking import batch_limits, look_for_arrivals
+from sensors.lingering import look_while_idle
+from sensors.looking import plan_batches
 
 _RUN_ENDED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS}
 
@@ -26,8 +28,9 @@ def build_arrivals_sensor(
         default_status=status,
         description=f"Looks for {source.name} files that landed and starts a run for each batch of them.",
     )
+    @bound(source=source.name)
     def arrivals(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
-        found = look_for_arrivals(platform, source)
+        found = look_while_idle(platform, source)
         for skipped in found.skipped:
             context.log.warning(f"{skipped.name} is not taken: {skipped.reason}")
         for warning in found.warnings:
@@ -36,16 +39,16 @@ def build_arrivals_sensor(
             context.log.info(f"{len(found.new_files)} new files of {found.listed} keys")
         for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
             context.log.warning(f"run {run_id} is dead; its batch is taken back if it was not finished")
-        plan(platform.ledger, source.name, batch_limits(platform))
+        plan_batches(platform, source)
         batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
         if not batches:
             return dg.SensorResult(skip_reason=_nothing_to_do(found, platform.landing.kind))
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=batch.next_run_key, partition_key=batch.batch_id, tags=run_tags(batch))
+                dg.RunRequest(run_key=batch.next_run_key, partition_key=batch.partition, tags=run_tags(batch))
                 for batch in batches
             ],
-            dynamic_partitions_requests=[defs.partitions.build_add_request([batch.batch_id for batch in batches])],
+            dynamic_partitions_requests=[defs.partitions.build_add_request([batch.partition for batch in batches])],
         )
 
     return arrivals
@@ -53,6 +56,8 @@ def build_arrivals_sensor(
 
 def _nothing_to_do(found: Discovery, place: str) -> str:
     more = f"; {found.unsettled} may still be being written, the next look decides" if found.unsettled else ""
+    more += f"; {found.waiting} wait for the rest of their record" if found.waiting else ""
+    more += f"; {found.passed} closed shards left out" if found.passed else ""
     more += "" if found.complete else "; the listing goes on at the next look"
     return f"no batch to start: {len(found.new_files)} new of {found.listed} in the {place}{more}"
 

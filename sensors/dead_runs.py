@@ -25,11 +25,11 @@ def end_dead_runs(instance: dg.DagsterInstance, source: FileSource, silent_secon
         started = record.start_time or datetime.now(UTC).timestamp()
         silent = process is None and datetime.now(UTC).timestamp() - started > silent_seconds
         if silent or (process is not None and is_dead(process)):
-            batch = run.tags.get("dagster/partition", "")
+            partition = run.tags.get("dagster/partition")
+            batch = source.batch_of(partition) if partition else ""
+            left = f" What became of batch {batch} is in the ledger: strandline files --batch {batch}" if batch else ""
             instance.report_run_failed(
-                run,
-                f"The run's process ended without a word (killed, or its machine stopped). What became of batch {batch} "
-                f"is in the ledger: strandline files --batch {batch}",
+                run, f"The run's process ended without a word (killed, or its machine stopped).{left}"
             )
             ended.append(run.run_id)
     return ended

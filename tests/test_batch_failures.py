@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import threading
 import time
 from datetime import timedelta
@@ -17,9 +18,10 @@ from pandera.typing import Series
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from pipeline_assets import batch_run
+from pipeline_assets import batch_run, worker_pool
 from pipeline_assets.reading import SliceTask, read_slice
 from pipeline_assets.source import NoConfig, Table
+from pipeline_assets.worker_pool import PoolError
 from resources.lake.lake import Lake, SchemaConflict
 from resources.ledger import publishing
 from resources.ledger.batches import Claim, claim, get_batch, give_back
@@ -330,3 +332,25 @@ def test_a_batch_that_fails_too_often_is_held(platform: Platform, put: Put, monk
         expected = "held" if attempt == platform.settings.max_attempts else "planned"
         assert batch_state(platform, batch) == expected
     assert count_by_state(platform.ledger) == {"held": 1}
+
+
+def end_at_once(memory_mb: int, logs: object) -> None:
+    os._exit(9)
+
+
+def test_readers_that_cannot_even_start_are_no_fault_of_a_file(
+    platform: Platform, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("toy/a", toy(1))
+    put("toy/b", toy(2))
+    batch = next_batch(platform)
+    with monkeypatch.context() as broken:
+        broken.setattr(worker_pool, "_prepare_worker", end_at_once)
+        with pytest.raises(
+            PoolError, match=r"reader processes end before they read anything.*STRANDLINE_FILE_MEMORY_MB"
+        ):
+            run(platform, batch)
+    assert count_by_state(platform.ledger) == {"pending": 2}
+    assert reader_processes() == []
+    run(platform, batch, "run-2")
+    assert visible(platform) == {"toy/a": [1.0], "toy/b": [2.0]}

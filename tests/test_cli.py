@@ -187,6 +187,40 @@ def test_drain_twice_changes_nothing(strandline: Person, folder: Path, platform:
     assert list_files(platform.ledger) == files
 
 
+def test_drain_brings_aggregates_up_to_date(strandline: Person, folder: Path, platform: Platform) -> None:
+    (folder / "a.csv").write_text(toy(1, 2, 2))
+    strandline("land", "toy", "a.csv")
+    assert json.loads(strandline("drain", "--json").stdout)["aggregates"] == ["toy.by_value"]
+    query = "SELECT value, readings FROM toy.by_value ORDER BY value"
+    assert strandline("sql", query, "--format", "csv").stdout.splitlines()[1:] == ["1,1", "2,2"]
+    assert json.loads(strandline("drain", "--json").stdout)["aggregates"] == []
+    # A run that published its batch and was killed before the aggregates had their turn.
+    (folder / "b.csv").write_text(toy(2, 3))
+    strandline("land", "toy", "b.csv")
+    run(platform, next_batch(platform))
+    result = json.loads(strandline("drain", "--json").stdout)
+    assert (result["batches"], result["aggregates"]) == (0, ["toy.by_value"])
+    assert strandline("sql", query, "--format", "csv").stdout.splitlines()[1:] == ["1,1", "2,3", "3,1"]
+
+
+def test_drain_ends_with_1_when_an_aggregate_fails(
+    strandline: Person, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.csv").write_text(toy(1))
+    strandline("land", "toy", "a.csv")
+
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("a fault of the aggregate")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline_assets.aggregate_run.compute_rows", broken)
+        result = strandline("drain", exit_code=1)
+    assert result.stdout == "1 batch run: 1 committed\n"
+    assert "FAILED: aggregates of toy: " in result.stderr
+    assert "a fault of the aggregate" in result.stderr
+    strandline("drain")
+
+
 def test_drain_ends_with_3_when_files_were_refused(strandline: Person, folder: Path) -> None:
     write(folder / "a.csv", toy(1))
     write(folder / "b.csv", "no toy file")
@@ -212,6 +246,21 @@ def test_drain_ends_with_3_when_a_batch_is_held_and_release_moves_it_on(
     assert "1 batch run: 5 quarantined" in strandline("drain", exit_code=3).stdout
     assert "is finished, not held" in strandline("release", batch_id, exit_code=2).stderr
     assert "There is no batch 'nosuch'" in strandline("release", "nosuch", exit_code=2).stderr
+
+
+def test_what_a_script_needs_is_there_as_json(strandline: Person, folder: Path) -> None:
+    for number in range(6):
+        write(folder / f"day/{number}.csv", "toy\nrubbish\n")
+    landed = json.loads(strandline("land", "toy", "day", "--json").stdout)
+    assert landed == [{"key": f"toy/day/{number}.csv", "changed": True} for number in range(6)]
+    batch_id = json.loads(strandline("drain", "--json", exit_code=3).stdout)["held"][0].partition(" ")[0]
+    released = json.loads(strandline("release", batch_id, "--json").stdout)
+    assert released == {"batch_id": batch_id, "state": "planned", "files": 6}
+    strandline("drain", exit_code=3)
+    refused = {row["file_id"] for row in json.loads(strandline("files", "--state", "quarantined", "--json").stdout)}
+    replayed = json.loads(strandline("quarantine", "replay", "--all", "--json").stdout)["replayed"]
+    assert set(replayed) == refused
+    assert len(refused) == 6
 
 
 def test_drain_ends_with_3_for_names_it_cannot_take(strandline: Person, folder: Path, platform: Platform) -> None:
@@ -341,7 +390,7 @@ def test_sql_in_every_format(drained: Person) -> None:
 def test_sql_says_what_is_wrong(drained: Person) -> None:
     result = drained("sql", "SELECT * FROM toy.nosuch", "--output", "kept", exit_code=2)
     assert "nosuch" in result.stderr
-    assert "Tables: toy.files, toy.readings, operations.files, operations.quarantine" in result.stderr
+    assert "Tables: toy.by_value, toy.files, toy.readings, operations.files, operations.quarantine" in result.stderr
     assert not (drained.folder / "kept").exists()
     assert drained("sql", "SELEC 1", exit_code=2).stderr.startswith("Error: ")
 

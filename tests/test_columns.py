@@ -70,7 +70,7 @@ def test_columns_are_the_model_s_and_then_the_frame_s() -> None:
     assert list(columns) == ["source_key", "small", "long", "value", "name", "file_id", "batch_id"]
     assert columns["small"].rules == ("≥ 0", "< 9")
     assert (columns["small"].unit, columns["small"].description) == ("m", "small")
-    assert columns["value"].rules == ("one of [1.0, 2.0]",)
+    assert columns["value"].rules == ("one of 1.0, 2.0",)
     assert columns["name"].rules == ("matches ^a",)
     assert columns["long"].rules == ("unique",)
     assert [name for name, column in columns.items() if column.nullable] == ["value"]

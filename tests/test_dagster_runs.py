@@ -20,6 +20,7 @@ from resources.ledger.database import utc_now
 from resources.ledger.queries import count_by_state
 from resources.ledger.tables import batches
 from resources.platform import Platform
+from tests import metadata_contract as contract
 from tests.conftest import Put
 from tests.running import Silent, next_batch, run, states, toy, visible
 from tests.toy_source import TOY
@@ -54,6 +55,11 @@ class Dagster:
             self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         self.skipped = result.skip_reason
         return list(result.run_requests or [])
+
+    def let_time_pass(self) -> None:
+        """Until every batch that waits after a failure has waited enough."""
+        with self.platform.ledger.write() as connection:
+            connection.execute(update(batches).values(not_before=utc_now()))
 
     def execute(self, partition: str | None, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         return self.job.execute_in_process(
@@ -149,6 +155,35 @@ def test_a_run_leaves_events_for_every_table_and_check(dagster: Dagster, put: Pu
     }  # fmt: skip
     assert shown["dagster/row_count"].value == 2
     assert events[RAW].materialization.metadata["files"].value == 2
+
+
+def test_a_run_s_events_have_every_entry(dagster: Dagster, put: Put) -> None:
+    long = "toy/" + "a folder/" * 5 + "recording_0001.csv"
+    put("toy/a", toy(1, 2))
+    put(long, toy("bad"))
+    (request,) = dagster.tick()
+    result = dagster.execute_request(request)
+    shown = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    wanted = {
+        RAW: contract.OF_RUN_RAW_FILES,
+        READINGS: contract.OF_RUN_WITH_REFUSALS,
+        FILES: contract.OF_RUN,
+    }
+    for key, names in wanted.items():
+        assert contract.missing_of_run(shown[key], names) == []
+        for name in names:
+            poorer = {one: value for one, value in shown[key].items() if one != name}
+            assert contract.missing_of_run(poorer, names) == [name]
+    rows, seconds = (shown[READINGS][name].value for name in ("dagster/row_count", "seconds"))
+    assert rows == 2
+    assert shown[READINGS]["rows per second"].value == pytest.approx(rows / seconds, rel=0.1)
+    (refused,) = shown[READINGS]["refused"].records
+    assert refused.data == {"why: file": "not_a_number: a folder/a…r/a folder/recording_0001.csv"}
+    assert shown[READINGS]["all refused"].value == f"strandline quarantine list --batch {request.partition_key}"
+    (rate,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "quarantine_rate"]
+    (whole,) = rate.metadata["refused files"].records
+    assert whole.data["why"] == "not_a_number: row 1"
+    assert whole.data["key"] == long
 
 
 def test_the_balance_check_reads_the_tables_anew(dagster: Dagster, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +305,8 @@ def test_a_run_that_failed_before_it_began_is_followed_by_the_next_attempt(dagst
     (request,) = dagster.tick()
     end_before_claim(dagster, request, dg.DagsterRunStatus.FAILURE)
     assert dagster.tick() == []
+    assert dagster.tick() == [], "not before its time"
+    dagster.let_time_pass()
     (second,) = dagster.tick()
     assert second.run_key == f"{request.partition_key}/2"
     assert dagster.execute_request(second).success
@@ -283,6 +320,7 @@ def test_requests_that_always_fail_end_with_a_held_batch(dagster: Dagster, put: 
         for request in dagster.tick():
             asked += 1
             end_before_claim(dagster, request, dg.DagsterRunStatus.FAILURE)
+        dagster.let_time_pass()
     assert asked == dagster.platform.settings.max_attempts
     assert states(dagster.platform) == {"toy/a": "held"}
 
@@ -302,8 +340,7 @@ def test_a_failed_attempt_is_tried_again_after_a_while(
     assert dagster.tick() == [], "not before its time"
     batch = get_batch(dagster.platform.ledger, request.partition_key or "")
     assert (batch.state, batch.attempt) == ("planned", 1)
-    with dagster.platform.ledger.write() as connection:
-        connection.execute(update(batches).values(not_before=utc_now()))
+    dagster.let_time_pass()
     (second,) = dagster.tick()
     assert second.run_key == f"{request.partition_key}/2"
     assert dagster.execute_request(second).success

@@ -273,3 +273,20 @@ def test_sources_do_not_see_each_other_s_files(platform: Platform, look: Look_, 
     assert look().listed == 0
     with platform.ledger.read() as connection:
         assert connection.execute(select(looks)).all() == []
+
+
+def test_what_is_new_is_told_before_it_is_known_to_be_whole(platform: Platform) -> None:
+    told: list[tuple[int, list[tuple[str, str]]]] = []
+
+    def look() -> Discovery:
+        return discover(
+            platform.ledger, platform.landing, "toy", "toy/", settle_seconds=0.05, budget_seconds=20.0,
+            on_news=lambda keys: told.append((keys, known(platform))),
+        )  # fmt: skip
+
+    look()
+    write(platform, "toy/a")
+    write(platform, "toy/b")
+    assert len(look().new_files) == 2
+    look()
+    assert told == [(2, [])], "once, before the ledger had them, and not of what is old"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import signal
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
+from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import FileSource, NoConfig, Reader, Table
 
@@ -27,11 +30,22 @@ class Readings(pa.DataFrameModel):
         strict = True
 
 
+class ByValue(pa.DataFrameModel):
+    """One row for each value that was ever read."""
+
+    value: Series[np.float64] = pa.Field(description="reading", metadata={"unit": "mm"})
+    readings: Series[np.int64] = pa.Field(gt=0, description="how often it was read")
+    latest: Series[np.int32] = pa.Field(description="highest number of such a reading in its file")
+
+    class Config:
+        strict = True
+
+
 class Files(pa.DataFrameModel):
     """One row per file."""
 
     source_key: Series[str] = pa.Field(description="key in the landing store")
-    readings: Series[np.int32] = pa.Field(description="readings in the file")
+    readings: Series[np.int32] = pa.Field(description="readings in the file", metadata={"from": ["readings.n"]})
 
     class Config:
         strict = True
@@ -62,6 +76,9 @@ def read(file: LandedFile, config: NoConfig) -> list[float]:
         raise KeyError("a fault of the reader")
     if command == "exit":
         sys.exit(3)
+    if command == "log":
+        logging.getLogger("some.library").warning("odd but readable")
+        return [1.0]
     if command == "no_number":
         return [1.0, float("nan")]
     if command == "unequal":
@@ -85,6 +102,13 @@ def derive(values: list[float], config: NoConfig) -> dict[str, object]:
     }
 
 
+def by_value(rows: pd.DataFrame, config: NoConfig) -> pd.DataFrame:
+    counted = rows.groupby("value").agg(readings=("n", "size"), latest=("n", "max"))
+    return counted.astype({"latest": np.int32}).reset_index()
+
+
+BY_VALUE = Aggregate("by_value", ByValue, of="readings", keys=("value",), columns=("n",), compute=by_value)
+
 TOY = FileSource(
     name="toy",
     description="Readings for tests.",
@@ -92,6 +116,7 @@ TOY = FileSource(
     readers=(Reader("toy_csv", "toy CSV file", recognise, read),),
     tables=(Table("readings", Readings), Table("files", Files, derived_from=("readings",))),
     derive=derive,
+    aggregates=(BY_VALUE,),
     hold_above=0.5,
     hold_from_files=5,
 )

@@ -49,11 +49,6 @@ class Example:
     companions: tuple[Path, ...] = ()
 
 
-def write_landable_examples(folder: Path) -> list[Example]:
-    """The examples of one file each: those that can be landed, as the files of a record are not put together yet."""
-    return write_examples(folder, records=False)
-
-
 def write_examples(
     folder: Path, *, seed: int = 0, good: int = 12, broken: bool = True, records: bool = True
 ) -> list[Example]:

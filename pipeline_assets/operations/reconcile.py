@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipeline_assets.columns import SOURCE_KEY
+from pipeline_assets.operations.erasure import tombstones_in_step
 from pipeline_assets.source import FileSource
 from resources.lake.lake import Lake, TableName
 from resources.lake.sql import keys_by_file, rows_by_file
 from resources.landing.store import LandingStore, Skipped
+from resources.ledger.aggregates import aggregates_known, forget_aggregates
 from resources.ledger.arrivals import Look, file_identity
+from resources.ledger.batches import free_dead
+from resources.ledger.erasure import unfinished
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import row_counts
 from resources.ledger.repair import (
@@ -50,9 +54,15 @@ class Findings:
     strange: dict[str, list[str]] = field(default_factory=dict)
     """by table, files with rows there that the ledger does not account for"""
 
+    unfinished_erasures: list[str] = field(default_factory=list)
+    """that were interrupted: `strandline forget` goes on with them"""
+    aggregates: list[str] = field(default_factory=list)
+    """whose tables were lost, or that are declared no more"""
+
     @property
     def balanced(self) -> bool:
-        return not (self.new_files or self.adopted or self.lake_lost or self.read_again or self.lost or self.strange)
+        found = (self.new_files, self.adopted, self.read_again, self.lost, self.strange, self.aggregates)
+        return not (any(found) or self.lake_lost or self.unfinished_erasures)
 
 
 def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = False) -> Findings:
@@ -62,6 +72,9 @@ def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = Fal
     """
     findings = Findings(source.name)
     ledger, lake = platform.ledger, platform.lake
+    tombstones_in_step(platform, source)
+    findings.unfinished_erasures = [one.erasure_id for one in unfinished(ledger) if one.source == source.name]
+    findings.aggregates = _forget_lost_aggregates(platform, source)
     published = published_snapshots(ledger, source.name)
     if not any(published.values()):
         findings.adopted = _adopt(platform, source)
@@ -75,12 +88,37 @@ def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = Fal
             return findings
         forget_lake(ledger, source.name, source.table_names)
         published = {}
-    look = look_for_arrivals(platform, source)
-    findings.keys, findings.new_files = look.listed, len(look.new_files)
+    _look_at_all(platform, source, findings)
     if published:
         _compare_rows(platform, source, published, findings)
     findings.committed = len(committed_files(ledger, source.name))
     return findings
+
+
+def _forget_lost_aggregates(platform: Platform, source: FileSource) -> list[str]:
+    """An aggregate is made of its source's rows, so nothing is lost with it, and its next update makes it anew."""
+    ledger, lake = platform.ledger, platform.lake
+    published = published_snapshots(ledger, source.name)
+    declared = {aggregate.name for aggregate in source.aggregates}
+    gone = [
+        name
+        for name in sorted((declared & published.keys()) | aggregates_known(ledger, source.name))
+        if name not in declared or not lake.is_readable(TableName(source.name, name), published.get(name))
+    ]
+    if gone:
+        forget_aggregates(ledger, source.name, gone)
+    return gone
+
+
+def _look_at_all(platform: Platform, source: FileSource, findings: Findings) -> None:
+    from_start = True
+    while True:
+        look = look_for_arrivals(platform, source, from_start=from_start)
+        findings.keys += look.listed
+        findings.new_files += len(look.new_files)
+        if look.complete:
+            return
+        from_start = False
 
 
 def _compare_rows(
@@ -133,7 +171,8 @@ def _adopt(platform: Platform, source: FileSource) -> int:
         landed_at = landed[key].landed_at if key in landed else datetime.now(UTC)
         complete = {**dict.fromkeys(source.table_names, 0), **of_file}
         found.append(FoundFile(file_id, batches[file_id], key, version, size, generation, landed_at, complete))
-    adopt_lake(platform.ledger, source.name, platform.landing.name, snapshots, found)
+    free_dead(platform.ledger, source.name, platform.settings.max_attempts)
+    adopt_lake(platform.ledger, source.name, platform.landing.name, snapshots, found, source.delivery)
     return len(found)
 
 

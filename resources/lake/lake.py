@@ -7,6 +7,7 @@ snapshot may run ahead of it for a moment, and is set back by the next commit if
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from resources.errors import UserError
+from resources.errors import PermanentFailure, TransientFailure, UserError
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
 _SNAPSHOT_AGE = timedelta(minutes=10)
 _SNAPSHOTS_BEFORE_EXPIRY = 20
-_BATCH_LABEL = "strandline.batch"
+BATCH_LABEL = "strandline.batch"
 _TABLE_PROPERTIES = {
     # Commits get slower with every manifest and metadata file kept.
     "commit.manifest-merge.enabled": "true",
@@ -37,15 +39,15 @@ _TABLE_PROPERTIES = {
 }
 
 
-class SchemaConflict(UserError):
+class SchemaConflict(UserError, PermanentFailure):
     """A table in the lake cannot take the rows of its source's schema. The message says what differs."""
 
 
-class UnknownRows(UserError):
+class UnknownRows(UserError, PermanentFailure):
     """A table and the ledger are not of one mind, and going on would lose rows. The message says what to do."""
 
 
-class SnapshotGone(UserError):
+class SnapshotGone(UserError, TransientFailure):
     """A snapshot was expired: others took its place since the ledger was asked for it. Ask again."""
 
 
@@ -99,15 +101,22 @@ class Lake:
     def identifier(self, table: TableName) -> tuple[str, str]:
         return (f"{self.table_prefix}{table.source}", table.name)
 
-    def ensure(self, table: TableName, schema: pa.Schema) -> str:
+    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False) -> str:
         """Make the table if it is not there, add columns that are new, let columns be null that now may be; the folder
         for its data files.
 
+        is_rewritten: all rows are about to be replaced, so any change of the schema will do, and a table that lost its
+        metadata is made anew.
         Raises SchemaConflict when the schema changes or drops a column that the table has.
         """
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
 
         identifier = self.identifier(table)
+        if is_rewritten:
+            try:
+                self.catalog.table_exists(identifier)
+            except FileNotFoundError:
+                self.catalog.drop_table(identifier)
         try:
             loaded = self.catalog.load_table(identifier)
         except NoSuchTableError:
@@ -117,7 +126,10 @@ class Lake:
                 loaded = self.catalog.create_table(identifier, schema, properties=_TABLE_PROPERTIES)
             except TableAlreadyExistsError:
                 loaded = self.catalog.load_table(identifier)
-        _evolve(table, loaded, schema)
+        if is_rewritten:
+            _redefine(loaded, schema)
+        else:
+            _evolve(table, loaded, schema)
         return f"{loaded.location()}/data"
 
     def commit(
@@ -131,6 +143,7 @@ class Lake:
         run_id: str,
         knows_batch: Callable[[str], bool],
         keep: int | None = None,
+        in_use: Collection[int] = (),
     ) -> Committed:
         """Replace the rows of some files by those in data files, in one Iceberg transaction on top of `base`.
 
@@ -138,23 +151,55 @@ class Lake:
         add: paths of Parquet files written for this table. remove_file_ids: whose rows go.
         knows_batch: whether the ledger knows a batch. Raises UnknownRows rather than drop the rows of one it does not.
         keep: the snapshot that readers see until the batch is published, if that is not `base`.
+        in_use: other snapshots that must not be expired.
         Only the holder of the source's turn to commit may call this.
         """
         loaded = self.catalog.load_table(self.identifier(table))
-        labels = {_BATCH_LABEL: batch_id, "strandline.run": run_id}
-        _set_back(table, loaded, base, knows_batch)
+        labels = {BATCH_LABEL: batch_id, "strandline.run": run_id}
+        set_back(table, loaded, base, knows_batch)
         if add or remove_file_ids:
             with loaded.transaction() as transaction:
                 if remove_file_ids and base is not None:
-                    transaction.delete(_of_files(remove_file_ids), snapshot_properties=labels)
+                    with warnings.catch_warnings():
+                        # A file may have rows in some of its source's tables only, or none, as a part of a record.
+                        warnings.filterwarnings("ignore", "Delete operation did not match any records")
+                        transaction.delete(_of_files(remove_file_ids), snapshot_properties=labels)
                 if add:
                     transaction.add_files(list(add), snapshot_properties=labels, check_duplicate_files=False)
-        _expire(loaded, keep=base if keep is None else keep)
-        snapshot = loaded.current_snapshot()
+        _expire(loaded, {base if keep is None else keep, *in_use})
+        return _committed(loaded)
+
+    def replace_all(self, table: TableName, *, base: int | None, add: Sequence[str], run_id: str) -> Committed:
+        """Replace all rows of a table by those in data files, in one Iceberg transaction, whatever the table has now.
+
+        base: the snapshot that readers see until the new one is published.
+        Only the one writer of the table may call this.
+        """
+        from pyiceberg.expressions import AlwaysTrue
+
+        loaded = self.catalog.load_table(self.identifier(table))
+        labels = {"strandline.run": run_id}
+        if _committed(loaded).total_rows or add:
+            with loaded.transaction() as transaction:
+                if _committed(loaded).total_rows:
+                    transaction.delete(AlwaysTrue(), snapshot_properties=labels)
+                if add:
+                    transaction.add_files(list(add), snapshot_properties=labels, check_duplicate_files=False)
+                else:
+                    # The manifest of a deletion holds values of the deleted rows; that of an append takes over none.
+                    with transaction.update_snapshot(snapshot_properties=labels).fast_append():
+                        pass
+        _expire(loaded, {base})
+        return _committed(loaded)
+
+    def total_rows(self, table: TableName, snapshot_id: int | None) -> int:
+        """Rows of the whole table in a snapshot. Raises SnapshotGone."""
+        if snapshot_id is None:
+            return 0
+        snapshot = self.catalog.load_table(self.identifier(table)).snapshot_by_id(snapshot_id)
         if snapshot is None:
-            return Committed(None, 0)
-        summary = snapshot.summary
-        return Committed(snapshot.snapshot_id, int((summary and summary["total-records"]) or 0))
+            raise SnapshotGone(f"The table {table} has no snapshot {snapshot_id} (any more).")
+        return _rows_of(snapshot)
 
     def current_snapshot(self, table: TableName) -> int | None:
         """The table's own current snapshot, published or not; None without one."""
@@ -212,6 +257,15 @@ class Lake:
         return f"file://{self.folder / 'warehouse' / namespace / name}"
 
 
+def _committed(table: Table) -> Committed:
+    snapshot = table.current_snapshot()
+    return Committed(snapshot.snapshot_id, _rows_of(snapshot)) if snapshot else Committed(None, 0)
+
+
+def _rows_of(snapshot: Snapshot) -> int:
+    return int((snapshot.summary and snapshot.summary["total-records"]) or 0)
+
+
 def _of_files(file_ids: Collection[str]) -> BooleanExpression:
     from pyiceberg.expressions import In
 
@@ -230,11 +284,15 @@ def _wait_for_other_writers(dbapi_connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _set_back(name: TableName, table: Table, base: int | None, knows_batch: Callable[[str], bool]) -> None:
+def set_back(name: TableName, table: Table, base: int | None, knows_batch: Callable[[str], bool]) -> None:
+    """Drop what a run that died left on top of `base`. Only the holder of the turn to commit may call this.
+
+    Raises UnknownRows rather than drop the rows of a batch that the ledger does not know.
+    """
     current = table.current_snapshot()
     if (current.snapshot_id if current else None) == base:
         return
-    made_by = (current.summary and current.summary[_BATCH_LABEL]) if current else None
+    made_by = (current.summary and current.summary[BATCH_LABEL]) if current else None
     if current is not None and not (made_by and knows_batch(made_by)):
         raise UnknownRows(
             f"The table {name} has rows of {f'batch {made_by}' if made_by else 'no batch'}, which the ledger does not "
@@ -252,12 +310,12 @@ def _set_back(name: TableName, table: Table, base: int | None, knows_batch: Call
         table.manage_snapshots().set_current_snapshot(snapshot_id=base).commit()
 
 
-def _expire(table: Table, keep: int | None) -> None:
-    # Until this commit is published readers open `keep`, and if its run dies, the next one starts from there.
+def _expire(table: Table, keep: Collection[int | None]) -> None:
+    # Until this commit is published readers open the one before it, and if its run dies, the next one starts from there.
     if len(table.metadata.snapshots) <= _SNAPSHOTS_BEFORE_EXPIRY:
         return
     current = table.current_snapshot()
-    kept = {keep, current.snapshot_id if current else None}
+    kept = {*keep, current.snapshot_id if current else None}
     before_ms = (datetime.now(UTC) - _SNAPSHOT_AGE).timestamp() * 1000
     old = [
         snapshot.snapshot_id
@@ -291,6 +349,27 @@ def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
     if new or looser:
         with table.update_schema() as update:
             update.union_by_name(pa.schema(list(schema)))
+
+
+def _redefine(table: Table, schema: pa.Schema) -> None:
+    have = table.schema().as_arrow()
+    if set(have.names) == set(schema.names) and all(
+        _same_type(field.type, schema.field(field.name).type) and field.nullable == schema.field(field.name).nullable
+        for field in have
+    ):
+        return
+    drop = [field.name for field in have if field.name not in schema.names or not _takes(field, schema)]
+    if drop:
+        with table.update_schema(allow_incompatible_changes=True) as update:
+            for name in drop:
+                update.delete_column(name)
+    with table.update_schema(allow_incompatible_changes=True) as update:
+        update.union_by_name(pa.schema(list(schema)))
+
+
+def _takes(field: pa.Field, schema: pa.Schema) -> bool:
+    wanted = schema.field(field.name)
+    return _same_type(field.type, wanted.type) and (wanted.nullable or not field.nullable)
 
 
 def _same_type(left: pa.DataType, right: pa.DataType) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,14 @@ from resources.errors import UserError
 from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
 from resources.ledger.publishing import all_published
-from resources.ledger.queries import FILE_COLUMNS, QUARANTINE_COLUMNS, select_files, select_quarantine
+from resources.ledger.queries import (
+    ERASURE_COLUMNS,
+    FILE_COLUMNS,
+    QUARANTINE_COLUMNS,
+    select_erasures,
+    select_files,
+    select_quarantine,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -93,23 +100,27 @@ def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) ->
 def list_tables(ledger: Ledger) -> list[str]:
     """What can be queried."""
     published = [f"{source}.{name}" for source, tables in all_published(ledger).items() for name in tables]
-    return [*sorted(published), f"{OPERATIONS}.files", f"{OPERATIONS}.quarantine"]
+    return [*sorted(published), f"{OPERATIONS}.files", f"{OPERATIONS}.quarantine", f"{OPERATIONS}.erasures"]
 
 
 def _create_view(connection: DuckDBPyConnection, lake: Lake, table: TableName, snapshot: int | None) -> None:
     schema = lake.schema(table)
     if schema is None:
         return
-    empty = f"empty_{table.source}_{table.name}"
+    body = select_rows(connection, schema, lake.data_files(table, snapshot), f"empty_{table.source}_{table.name}")
+    connection.execute(f'CREATE VIEW "{table.source}"."{table.name}" AS {body}')
+
+
+def select_rows(connection: DuckDBPyConnection, schema: pa.Schema, paths: Sequence[str], empty: str) -> str:
+    """A query for the rows of some data files of a table, with all columns of its schema. Registers `empty`."""
+    # The empty table gives every column its type, also one that was added after the files were written.
     connection.register(empty, schema.empty_table())
     columns = ", ".join(f'"{name}"' for name in schema.names)
-    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
     body = f"SELECT * FROM {empty}"
     if paths:
-        # The empty table gives every column its type, also one that was added after the files were written.
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        listed = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
         body += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name=true)"
-    connection.execute(f'CREATE VIEW "{table.source}"."{table.name}" AS SELECT {columns} FROM ({body})')
+    return f"SELECT {columns} FROM ({body})"
 
 
 def _create_operations(connection: DuckDBPyConnection, ledger: Ledger) -> None:
@@ -117,6 +128,7 @@ def _create_operations(connection: DuckDBPyConnection, ledger: Ledger) -> None:
     tables: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
         "files": (FILE_COLUMNS, select_files),
         "quarantine": (QUARANTINE_COLUMNS, select_quarantine),
+        "erasures": (ERASURE_COLUMNS, select_erasures),
     }
     for name, (columns, query) in tables.items():
         connection.register(f"ledger_{name}", _fetch(ledger, columns, query()))
@@ -130,6 +142,11 @@ _LEDGER_TYPES = {
     "landed_at": pa.timestamp("us", tz="UTC"),
     "updated_at": pa.timestamp("us", tz="UTC"),
     "quarantined_at": pa.timestamp("us", tz="UTC"),
+    "files": pa.int64(),
+    "rows": pa.int64(),
+    "refusals": pa.int64(),
+    "erased_at": pa.timestamp("us", tz="UTC"),
+    "finished_at": pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -169,8 +186,40 @@ def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str
         )
 
 
-def count_rows_by_file(lake: Lake, table: TableName, snapshot: int | None, batch_id: str) -> dict[str, int]:
-    """Rows that a batch has in a snapshot of a table, by file id, counted from the Parquet files."""
+def files_of_value(lake: Lake, table: TableName, snapshot: int | None, column: str, value: str) -> dict[str, bool]:
+    """The files with a value in a column of a table, by id, and whether they have other values in it, too."""
+    import duckdb
+
+    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    if not paths:
+        return {}
+    with duckdb.connect() as connection:
+        return dict(
+            connection.execute(
+                f"""SELECT file_id, bool_or("{column}"::VARCHAR IS DISTINCT FROM ?) FROM read_parquet(?, union_by_name=true)
+                GROUP BY file_id HAVING bool_or("{column}"::VARCHAR IS NOT DISTINCT FROM ?)""",
+                [value, paths, value],
+            ).fetchall()
+        )
+
+
+def count_rows_by_file(
+    lake: Lake, table: TableName, snapshot: int | None, batch_id: str, expected: Collection[str] = ()
+) -> dict[str, int]:
+    """Rows that a batch has in a snapshot of a table, by file id, counted from the Parquet files.
+
+    expected: files of the batch. One of them without rows of this batch may have some that an earlier batch committed.
+    """
+    found = _count_rows(lake, table, snapshot, batch_id, "batch_id = ?", batch_id)
+    elsewhere = sorted(set(expected) - found.keys())
+    if elsewhere:
+        found |= _count_rows(lake, table, snapshot, None, "file_id IN (SELECT unnest(?))", elsewhere)
+    return found
+
+
+def _count_rows(
+    lake: Lake, table: TableName, snapshot: int | None, batch_id: str | None, condition: str, value: object
+) -> dict[str, int]:
     import duckdb
 
     paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot, batch_id)]
@@ -178,6 +227,6 @@ def count_rows_by_file(lake: Lake, table: TableName, snapshot: int | None, batch
         return {}
     with duckdb.connect() as connection:
         counted = connection.execute(
-            "SELECT file_id, count(*) FROM read_parquet(?) WHERE batch_id = ? GROUP BY file_id", [paths, batch_id]
+            f"SELECT file_id, count(*) FROM read_parquet(?) WHERE {condition} GROUP BY file_id", [paths, value]
         ).fetchall()
     return dict(counted)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.errors import UserError
+from resources.landing.shards import NONE_CLOSED, Closed, Passed
 from resources.landing.store import BIG_FILE_BYTES as _BIG_FILE_BYTES
 from resources.landing.store import (
     LONGEST_KEY_BYTES,
@@ -23,6 +24,7 @@ from resources.landing.store import (
     Skipped,
     check_any_key,
     check_writable,
+    has_control,
     is_utf8,
     sha256_of,
 )
@@ -38,6 +40,7 @@ class LandingGone(UserError, OSError):
 @dataclass(frozen=True)
 class FolderFetcher:
     root: Path
+    at_once: int = 1
 
     def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
         path = self.root / key
@@ -80,22 +83,22 @@ class FolderStore:
 
     def list(self, prefix: str) -> Iterator[Look | Skipped]:
         for page in self.pages(prefix):
-            yield from page.seen
+            yield from (one for one in page.seen if not isinstance(one, Passed))
 
-    def pages(self, prefix: str, after: str | None = None) -> Iterator[Page]:
+    def pages(self, prefix: str, after: str | None = None, closed: Closed = NONE_CLOSED) -> Iterator[Page]:
         self._check_there()
         top = self.root / prefix
         behind = after.removeprefix(prefix).split("/") if after else []
-        page: list[Look | Skipped] = []
+        page: list[Look | Skipped | Passed] = []
         if top.is_dir():
-            for seen in self._walk(str(top), prefix.rstrip("/"), behind):
+            for seen in self._walk(str(top), prefix.rstrip("/"), behind, closed):
                 page.append(seen)
                 if len(page) >= PAGE_KEYS and isinstance(seen, Look):
                     yield Page(tuple(page), seen.key)
                     page = []
         yield Page(tuple(page), None)
 
-    def _walk(self, folder: str, key: str, behind: Sequence[str]) -> Iterator[Look | Skipped]:
+    def _walk(self, folder: str, key: str, behind: Sequence[str], closed: Closed) -> Iterator[Look | Skipped | Passed]:
         """Files below a folder in the order of their names; `behind` are the parts of the key to begin after."""
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -106,10 +109,18 @@ class FolderStore:
             entry_key = f"{key}/{entry.name}"
             if not is_utf8(entry.name):
                 yield Skipped(ascii(entry_key), "its name is not UTF-8; rename it")
+            elif has_control(entry.name):
+                yield Skipped(ascii(entry_key), "its name has a control character; rename it")
+            elif len(entry_key.encode()) > LONGEST_KEY_BYTES:
+                # It bounds how deep folders are followed, too.
+                yield Skipped(f"{entry_key[:80]}...", f"its key is longer than {LONGEST_KEY_BYTES:,} bytes; move it up")
             elif entry.is_symlink():
                 yield Skipped(entry_key, "it is a symbolic link; land the file itself")
             elif entry.is_dir(follow_symlinks=False):
-                yield from self._walk(entry.path, entry_key, behind[1:] if is_begin else [])
+                if f"{entry_key}/" in closed:
+                    yield Passed(f"{entry_key}/")
+                else:
+                    yield from self._walk(entry.path, entry_key, behind[1:] if is_begin else [], closed)
             elif entry.is_file(follow_symlinks=False) and not (is_begin and len(behind) == 1):
                 try:
                     info = entry.stat(follow_symlinks=False)

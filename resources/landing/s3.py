@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from resources.landing.s3_client import ATTEMPTS, CONNECT_SECONDS, READ_SECONDS, s3_client, translated
+from resources.landing.shards import NONE_CLOSED, Closed, Passed
 from resources.landing.spool import new_spool_file
 from resources.landing.store import (
     BIG_FILE_BYTES,
@@ -48,6 +50,7 @@ class S3Fetcher:
     address: S3Address
     endpoint: str | None
     spool: Path
+    at_once: int = 8
 
     def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
         if size_bytes < BIG_FILE_BYTES:
@@ -136,17 +139,79 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[Look | Skipped]:
         for page in self.pages(prefix):
-            yield from page.seen
+            yield from (one for one in page.seen if not isinstance(one, Passed))
 
-    def pages(self, prefix: str, after: str | None = None) -> Iterator[Page]:
+    def pages(self, prefix: str, after: str | None = None, closed: Closed = NONE_CLOSED) -> Iterator[Page]:
         """Pages in the server's own order: by bytes on S3, by folders on some others; each resumes in its own."""
+        if prefix not in closed.above:
+            yield from self._pages(prefix, after)
+            return
+        yield from self._pages_around(prefix, after or "", closed)
+        yield Page((), None)
+
+    def _pages_around(self, folder: str, after: str, closed: Closed) -> Iterator[Page]:
+        """Pages of a folder with closed shards somewhere below it, each page with its position. The folder's own level is
+        listed by itself, so that a shard costs one name in it."""
+        seen: deque[Look | Skipped | Passed] = deque()
+        last = folder
+        for name, found in self._level(folder):
+            if found is not None:
+                if name <= after or _is_folder_marker(found):
+                    continue
+                seen.append(self._seen(found))
+                last = name
+            elif name == after or (name < after and not after.startswith(name)):
+                continue  # a folder as position means that it lies behind
+            elif name in closed:
+                seen.append(Passed(name))
+                last = name
+            else:
+                if seen:
+                    yield Page(tuple(seen), last)
+                    seen.clear()
+                begin = after if after.startswith(name) else ""
+                if name in closed.above:
+                    yield from self._pages_around(name, begin, closed)
+                else:
+                    yield from self._within(name, begin)
+            if len(seen) >= PAGE_KEYS:
+                yield Page(tuple(seen), last)
+                seen.clear()
+        if seen:
+            yield Page(tuple(seen), last)
+
+    def _within(self, folder: str, after: str) -> Iterator[Page]:
+        for page in self._pages(folder, after or None):
+            if page.seen:
+                looks = [one for one in page.seen if isinstance(one, Look)]
+                yield Page(page.seen, page.position or (looks[-1].key if looks else folder))
+
+    def _level(self, folder: str) -> Sequence[tuple[str, dict[str, Any] | None]]:
+        """What is directly in a folder, all of it and in the order of names, which not every server keeps: keys, and
+        folders without an object."""
+        level: deque[tuple[str, dict[str, Any] | None]] = deque()
+        options: dict[str, str] = {}
+        while True:
+            response = self._list(folder, Delimiter="/", **options)
+            level += [(self._relative(found["Key"]), found) for found in response.get("Contents", [])]
+            level += [(self._relative(found["Prefix"]), None) for found in response.get("CommonPrefixes", [])]
+            if not response.get("IsTruncated"):
+                return sorted(level, key=lambda item: item[0])
+            if not response.get("NextContinuationToken"):
+                raise StoreError(f"{self.name} cannot be listed: the server breaks off the folders of {folder!r}.")
+            options = {"ContinuationToken": response["NextContinuationToken"]}
+
+    def _list(self, prefix: str, **options: str) -> dict[str, Any]:
+        with translated(self.name):
+            response: dict[str, Any] = self._client.list_objects_v2(
+                Bucket=self.address.bucket, Prefix=self.address.prefix + prefix, MaxKeys=PAGE_KEYS, **options
+            )
+        return response
+
+    def _pages(self, prefix: str, after: str | None) -> Iterator[Page]:
         position = after
         while True:
-            options = {"StartAfter": self.address.prefix + position} if position else {}
-            with translated(self.name):
-                response = self._client.list_objects_v2(
-                    Bucket=self.address.bucket, Prefix=self.address.prefix + prefix, MaxKeys=PAGE_KEYS, **options
-                )
+            response = self._list(prefix, **({"StartAfter": self.address.prefix + position} if position else {}))
             objects = response.get("Contents", [])
             seen = tuple(self._seen(found) for found in objects if not _is_folder_marker(found))
             if not response.get("IsTruncated") or not objects:

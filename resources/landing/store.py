@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from resources.errors import UserError
+from resources.landing.shards import NONE_CLOSED, Closed, Passed
 from resources.ledger.arrivals import Look
 
 BIG_FILE_BYTES = 64 * 1024 * 1024
@@ -56,12 +57,17 @@ class Skipped:
 class Page:
     """A part of a listing. `position` is what the next part begins after; None at the end of the listing."""
 
-    seen: tuple[Look | Skipped, ...]
+    seen: tuple[Look | Skipped | Passed, ...]
     position: str | None
 
 
 class Fetcher(Protocol):
-    """Reads pinned versions of keys. Can be sent to a worker process."""
+    """Reads pinned versions of keys. Can be sent to a worker process, and used by several threads there."""
+
+    @property
+    def at_once(self) -> int:
+        """How many keys to ask for at the same time."""
+        ...
 
     def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
         """The file's bytes, or for a large one a local path, proven to be the version; given to `done` after use.
@@ -90,10 +96,10 @@ class LandingStore(Protocol):
     """Whether a file appears whole or not at all; if not, it counts once it is equal at two looks."""
     read_only: bool
 
-    def pages(self, prefix: str, after: str | None = None) -> Iterator[Page]:
+    def pages(self, prefix: str, after: str | None = None, closed: Closed = NONE_CLOSED) -> Iterator[Page]:
         """The keys under a prefix in the store's own lasting order, from behind a position on.
 
-        Raises OSError when it cannot tell: a failed listing is not an empty one.
+        Closed shards are passed by at no cost of their own, and told as `Passed` in the order of the keys. Raises OSError when it cannot tell: a failed listing is not an empty one.
         """
         ...
 
@@ -139,10 +145,15 @@ def check_any_key(key: str) -> None:
     """Raise BadKey for what is a key in no landing store."""
     if any(part in {"", ".", ".."} for part in key.split("/")):
         raise BadKey(f"{key!r} is not a key: use a relative path without empty parts, '.' or '..'.")
-    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+    if has_control(key):
         raise BadKey(f"{key!r} has a control character. Rename the file or choose another --key.")
     if not is_utf8(key):
         raise BadKey(f"{key!r} is not UTF-8. Rename the file or choose another --key.")
+
+
+def has_control(name: str) -> bool:
+    """Whether it would do something to a terminal or to a line of a log."""
+    return any(ord(character) < 32 or ord(character) == 127 for character in name)
 
 
 def is_utf8(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
 
 from resources.ledger.database import Ledger, utc_now
-from resources.ledger.states import FileState, chunked, move
-from resources.ledger.tables import file_history, file_rows, files, looks
+from resources.ledger.states import FileState, chunked, move, read_anew
+from resources.ledger.tables import file_history, file_rows, files, looks, tombstones
 
 _KEYS_A_QUERY = 1000
 
@@ -55,6 +55,24 @@ class Settled:
     version: str
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What a source's files mean when they arrive.
+
+    group_of: the record or group that a key is a part of; None for a file of its own.
+    waits: whether the file of a key that is a part of something waits for the rest even if nothing of it is there yet.
+    keeps_older: whether other bytes under a known key are a delivery of their own, beside the older one.
+    """
+
+    group_of: Callable[[str], str | None] = lambda key: None
+    waits: Callable[[str], bool] = lambda key: True
+    keeps_older: bool = False
+
+
+EACH_ALONE = Delivery()
+"""Every file by itself, the newest version of a key in the place of the older ones."""
+
+
 def file_identity(store: str, key: str, version: str, size_bytes: int, generation: int) -> str:
     """The id of a file: of what it is (store, key, version, size), never of when it was seen.
 
@@ -62,6 +80,11 @@ def file_identity(store: str, key: str, version: str, size_bytes: int, generatio
     """
     text = "\0".join((store, key, version, str(size_bytes), str(generation)))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def tombstone_of(store: str, key: str, version: str, size_bytes: int) -> str:
+    """What is kept of these bytes under this key once they are forgotten, whichever generation they were."""
+    return file_identity(store, key, version, size_bytes, 0)
 
 
 _NOT_THERE = {FileState.SUPERSEDED, FileState.DELETED}
@@ -125,25 +148,31 @@ def _forget(connection: Connection, store: str, keys: Sequence[str]) -> None:
     connection.execute(delete(looks).where(looks.c.store == store, looks.c.key.in_(keys)))
 
 
-def record_arrivals(ledger: Ledger, source: str, store: str, arrivals: Sequence[Settled]) -> list[str]:
+def record_arrivals(
+    ledger: Ledger, source: str, store: str, arrivals: Sequence[Settled], delivery: Delivery = EACH_ALONE
+) -> list[str]:
     """Enter whole files into the ledger; the ids of those that are new.
 
     The same bytes under the same key again change nothing. Bytes that the key had before, with others in between,
     are a new generation. An older version of the key that has not been read is superseded at once; one that is
-    committed stays until the new version is committed in its place.
+    committed stays until the new version is committed in its place. What was forgotten does not come in again.
     """
     new_ids: list[str] = []
     for chunk in chunked(arrivals):
         with ledger.write() as connection:
-            new_ids += _record_chunk(connection, source, store, chunk)
+            new_ids += _record_chunk(connection, source, store, chunk, delivery)
     return new_ids
 
 
 _UNREAD = {FileState.WAITING, FileState.PENDING, FileState.HELD, FileState.DELETED}
 
 
-def _record_chunk(connection: Connection, source: str, store: str, arrivals: Sequence[Settled]) -> list[str]:
+def _record_chunk(
+    connection: Connection, source: str, store: str, arrivals: Sequence[Settled], delivery: Delivery
+) -> list[str]:
     now = utc_now()
+    arrivals, barred = _barred(connection, store, arrivals)
+    _remember_versions(connection, source, store, barred, [None] * len(barred), now)
     versions = _versions_by_key(connection, store, [arrival.look.key for arrival in arrivals])
     new: dict[str, tuple[Settled, int]] = {}
     file_ids: list[str] = []
@@ -154,8 +183,7 @@ def _record_chunk(connection: Connection, source: str, store: str, arrivals: Seq
         if newest and (newest.version, newest.size_bytes) == this and newest.state != FileState.SUPERSEDED:
             file_ids.append(newest.file_id)
             if newest.state == FileState.DELETED:
-                back = {"batch_id": None, "run_id": None}
-                move(connection, [newest.file_id], FileState.PENDING, at=now, reason="landed again", **back)
+                read_anew(connection, [newest.file_id], at=now, reason="landed again")
             continue
         generation = sum((version.version, version.size_bytes) == this for version in earlier)
         file_id = file_identity(store, arrival.look.key, arrival.version, arrival.look.size_bytes, generation)
@@ -163,9 +191,19 @@ def _record_chunk(connection: Connection, source: str, store: str, arrivals: Seq
         new[file_id] = (arrival, generation)
         unread = [version.file_id for version in earlier if version.state in _UNREAD and not version.has_rows]
         move(connection, unread, FileState.SUPERSEDED, at=now, reason=f"overwritten by {file_id} before it was read")
-    _insert_files(connection, source, store, new, now)
+    _insert_files(connection, source, store, new, now, delivery)
     _remember_versions(connection, source, store, arrivals, file_ids, now)
     return list(new)
+
+
+def _barred(connection: Connection, store: str, arrivals: Sequence[Settled]) -> tuple[list[Settled], list[Settled]]:
+    """Those that may come in, and those that were forgotten."""
+    marks = [tombstone_of(store, one.look.key, one.version, one.look.size_bytes) for one in arrivals]
+    known: set[str] = set()
+    for chunk in chunked(marks):
+        known |= set(connection.scalars(select(tombstones.c.mark).where(tombstones.c.mark.in_(chunk))))
+    let_in = [one for one, mark in zip(arrivals, marks, strict=True) if mark not in known]
+    return let_in, [one for one, mark in zip(arrivals, marks, strict=True) if mark in known]
 
 
 def _versions_by_key(connection: Connection, store: str, keys: Sequence[str]) -> dict[str, list[Row[Any]]]:
@@ -185,14 +223,22 @@ def _versions_by_key(connection: Connection, store: str, keys: Sequence[str]) ->
 
 
 def _insert_files(
-    connection: Connection, source: str, store: str, new: dict[str, tuple[Settled, int]], now: datetime
+    connection: Connection,
+    source: str,
+    store: str,
+    new: dict[str, tuple[Settled, int]],
+    now: datetime,
+    delivery: Delivery,
 ) -> None:
     if not new:
         return
-    state = FileState.PENDING.value
-    connection.execute(
-        insert(files),
-        [
+    groups = {file_id: delivery.group_of(arrival.look.key) for file_id, (arrival, _) in new.items()}
+    begun = _groups_with_other_keys(connection, source, {name for name in groups.values() if name is not None}, new)
+    rows = []
+    for file_id, (arrival, generation) in new.items():
+        group_key = groups[file_id]
+        waits = group_key is not None and (group_key in begun or delivery.waits(arrival.look.key))
+        rows.append(
             {
                 "file_id": file_id,
                 "source": source,
@@ -203,17 +249,33 @@ def _insert_files(
                 "generation": generation,
                 "landed_at": arrival.look.landed_at,
                 "seen_at": now,
-                "state": state,
+                "state": (FileState.WAITING if waits else FileState.PENDING).value,
                 "attempts": 0,
                 "updated_at": now,
+                "group_key": group_key,
             }
-            for file_id, (arrival, generation) in new.items()
-        ],
-    )
+        )
+    connection.execute(insert(files), rows)
     connection.execute(
         insert(file_history),
-        [{"file_id": file_id, "at": now, "to_state": state, "reason": "discovered"} for file_id in new],
+        [{"file_id": row["file_id"], "at": now, "to_state": row["state"], "reason": "discovered"} for row in rows],
     )
+
+
+def _groups_with_other_keys(
+    connection: Connection, source: str, names: set[str], new: dict[str, tuple[Settled, int]]
+) -> set[str]:
+    """Those of the records or groups that have a key which is not among the new files'."""
+    keys = {arrival.look.key for arrival, _ in new.values()}
+    begun: set[str] = set()
+    for chunk in chunked(sorted(names)):
+        rows = connection.execute(
+            select(files.c.group_key, files.c.key)
+            .where(files.c.source == source, files.c.group_key.in_(chunk))
+            .where(files.c.state.not_in(_NOT_THERE))
+        )
+        begun |= {row.group_key for row in rows if row.key not in keys}
+    return begun
 
 
 def _remember_versions(
@@ -221,9 +283,11 @@ def _remember_versions(
     source: str,
     store: str,
     arrivals: Sequence[Settled],
-    file_ids: Sequence[str],
+    file_ids: Sequence[str | None],
     now: datetime,
 ) -> None:
+    if not arrivals:
+        return
     _forget(connection, store, [arrival.look.key for arrival in arrivals])
     connection.execute(
         insert(looks),

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 
-from resources.errors import UserError
+from resources.errors import PermanentFailure, UserError
 from resources.ledger import leases
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
-from resources.ledger.states import FileState, move
+from resources.ledger.states import FileState, chunked, move
 from resources.ledger.tables import batches, file_rows, files
 
+_NOT_READ_AGAIN = (FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE, FileState.FORGOTTEN)
 _BACKOFF_SECONDS = 5.0
 _BACKOFF_MOST_SECONDS = 300.0
 
@@ -51,6 +52,13 @@ class Batch:
     not_before: datetime | None
     released: bool
     error: str | None
+    attempts_before: int = 0
+    group_key: str | None = None
+
+    @property
+    def partition(self) -> str:
+        """The Dagster partition that the batch is."""
+        return self.batch_id if self.group_key is None else self.group_key
 
     @property
     def next_run_key(self) -> str:
@@ -66,6 +74,9 @@ class ClaimedFile:
     key: str
     version: str
     size_bytes: int
+    group_key: str | None = None
+    """the record or group that it is a part of"""
+    landed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +86,15 @@ class Claim:
     batch: Batch
     lease: Lease
     files: tuple[ClaimedFile, ...]
+    older: Mapping[str, str] = field(default_factory=dict)
+    """in a group: files of its earlier generation of whose keys there are newer versions, with the ids of these"""
 
     @property
     def run_id(self) -> str:
         return self.lease.owner
 
 
-class NotClaimed(UserError):
+class NotClaimed(UserError, PermanentFailure):
     """The batch is not there to be worked on. The message says why."""
 
 
@@ -105,6 +118,8 @@ def _batch(row: Row) -> Batch:
         row.not_before,
         row.released,
         row.error,
+        row.attempts_before,
+        row.group_key,
     )
 
 
@@ -148,7 +163,7 @@ def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = Fals
         if waiting:
             return None
         rows = connection.execute(
-            select(files.c.file_id, files.c.size_bytes, files.c.seen_at)
+            select(files.c.file_id, files.c.size_bytes, files.c.seen_at, files.c.group_key)
             .where(files.c.source == source, files.c.state == FileState.PENDING, files.c.batch_id.is_(None))
             .order_by(files.c.seq)
             .limit(limits.files)
@@ -157,6 +172,8 @@ def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = Fals
             return None
         members, size_bytes = _fill(rows, limits.size_bytes)
         full = len(members) == limits.files or len(members) < len(rows)
+        parts = {row.group_key for row in rows[: len(members)] if row.group_key is not None}
+        members, size_bytes = _with_rest_of_records(connection, source, parts, members, size_bytes)
         if not (full or flush) and rows[0].seen_at + timedelta(seconds=limits.seconds) > now:
             return None
         batch_id = batch_id_for(members, now)
@@ -186,6 +203,25 @@ def _fill(rows: Sequence[Row], most_bytes: int) -> tuple[list[str], int]:
         members.append(row.file_id)
         total += row.size_bytes
     return members, total
+
+
+def _with_rest_of_records(
+    connection: Connection, source: str, group_keys: set[str], members: list[str], size_bytes: int
+) -> tuple[list[str], int]:
+    """A record is read as one, so its parts go into one batch, even if that exceeds its limits a little."""
+    known = set(members)
+    for chunk in chunked(sorted(group_keys)):
+        rest = connection.execute(
+            select(files.c.file_id, files.c.size_bytes)
+            .where(files.c.source == source, files.c.group_key.in_(chunk))
+            .where(files.c.state == FileState.PENDING, files.c.batch_id.is_(None))
+        )
+        for row in rest:
+            if row.file_id not in known:
+                known.add(row.file_id)
+                members.append(row.file_id)
+                size_bytes += row.size_bytes
+    return members, size_bytes
 
 
 def due(ledger: Ledger, source: str, *, ignore_backoff: bool = False) -> list[Batch]:
@@ -234,16 +270,22 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, a
                     attempt=batch.attempt + 1,
                     not_before=None,
                     error=None,
+                    pruned_at=None,
                     updated_at=now,
                 )
             )
         rows = connection.execute(
-            select(files.c.file_id, files.c.key, files.c.version, files.c.size_bytes)
+            select(
+                files.c.file_id, files.c.key, files.c.version, files.c.size_bytes, files.c.group_key, files.c.landed_at
+            )
             .where(files.c.batch_id == batch_id)
-            .where(files.c.state.not_in([FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE]))
-            .order_by(files.c.key)
+            .where(files.c.state.not_in(_NOT_READ_AGAIN))
+            .order_by(files.c.key, files.c.seq)
         ).all()
-        ids = [row.file_id for row in rows]
+        newest = {row.key: row.file_id for row in rows} if batch.group_key is not None else {}
+        older = {row.file_id: newest[row.key] for row in rows if newest.get(row.key, row.file_id) != row.file_id}
+        mine = tuple(ClaimedFile(*row) for row in rows if row.file_id not in older)
+        ids = [file.file_id for file in mine]
         if not again:
             move(
                 connection,
@@ -254,7 +296,7 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, a
                 run_id=run_id,
                 attempts=files.c.attempts + 1,
             )
-        return Claim(_get(connection, batch_id), lease, tuple(ClaimedFile(*row) for row in rows))
+        return Claim(_get(connection, batch_id), lease, mine, older)
 
 
 def give_back(
@@ -275,8 +317,9 @@ def _give_back(
     connection: Connection, batch: Batch, error: str, *, max_attempts: int, hold: bool = False, backoff: bool = True
 ) -> None:
     now = utc_now()
-    hold = hold or batch.attempt >= max_attempts
-    wait = min(_BACKOFF_SECONDS * 2 ** (batch.attempt - 1), _BACKOFF_MOST_SECONDS) if backoff else 0.0
+    attempts = batch.attempt - batch.attempts_before
+    hold = hold or attempts >= max_attempts
+    wait = _backoff(attempts) if backoff else 0.0
     connection.execute(
         update(batches)
         .where(batches.c.batch_id == batch.batch_id)
@@ -295,21 +338,26 @@ def _give_back(
     move(connection, ids, FileState.HELD if hold else FileState.PENDING, at=now, reason=error, error=error)
 
 
+def _backoff(attempts: int) -> float:
+    return min(_BACKOFF_SECONDS * 2.0 ** (attempts - 1), _BACKOFF_MOST_SECONDS)
+
+
 def free_dead(ledger: Ledger, source: str, max_attempts: int) -> list[Batch]:
     """Take back the batches whose run gives no more sign of life."""
-    freed = []
-    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
+    query, freed = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING), []
     with ledger.write() as connection:
         for batch in [_batch(row) for row in connection.execute(query)]:
-            if not leases.is_live(connection, batch_lease(batch.batch_id)):
+            lease = batch_lease(batch.batch_id)
+            if not leases.is_live(connection, lease):
                 error = f"run {batch.run_id} ended without a word (killed, or its machine stopped)"
                 _give_back(connection, batch, error, max_attempts=max_attempts, backoff=False)
+                leases.forget(connection, lease)  # a run that was only silent must not publish what waits for another
                 freed.append(batch)
     return freed
 
 
 def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts: int, hold: bool = False) -> None:
-    """Note that the run requested for a planned batch ended before it could claim it, so a next one may start.
+    """Note that the run requested for a planned batch ended before it could claim it, so a next one may start, later.
 
     `hold` says that a person stopped that run, so only a person moves the batch on.
     """
@@ -318,13 +366,15 @@ def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts
         current = _get(connection, batch.batch_id)
         if current.state != BatchState.PLANNED or current.attempt != batch.attempt:
             return
-        hold = hold or batch.attempt + 1 >= max_attempts
+        attempts = batch.attempt + 1 - batch.attempts_before
+        hold = hold or attempts >= max_attempts
         connection.execute(
             update(batches)
             .where(batches.c.batch_id == batch.batch_id)
             .values(
                 attempt=batch.attempt + 1,
                 state=(BatchState.HELD if hold else BatchState.PLANNED).value,
+                not_before=now + timedelta(seconds=_backoff(attempts)),
                 error=error,
                 updated_at=now,
             )
@@ -336,7 +386,7 @@ def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts
 
 
 def release(ledger: Ledger, batch_id: str) -> Batch:
-    """Let a held batch go on, past its threshold. Raises NotClaimed when it is not held."""
+    """Let a held batch go on, past its threshold, its attempts counted anew. Raises NotClaimed when it is not held."""
     now = utc_now()
     with ledger.write() as connection:
         batch = _get(connection, batch_id)
@@ -345,7 +395,14 @@ def release(ledger: Ledger, batch_id: str) -> Batch:
         connection.execute(
             update(batches)
             .where(batches.c.batch_id == batch_id)
-            .values(state=BatchState.PLANNED.value, released=True, not_before=None, error=None, updated_at=now)
+            .values(
+                state=BatchState.PLANNED.value,
+                attempts_before=batches.c.attempt,
+                released=True,
+                not_before=None,
+                error=None,
+                updated_at=now,
+            )
         )
         ids = list(
             connection.scalars(

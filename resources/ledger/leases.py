@@ -9,11 +9,12 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from resources.errors import TransientFailure
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.tables import leases
 
 
-class LeaseLost(RuntimeError):
+class LeaseLost(TransientFailure, RuntimeError):
     """Somebody else holds the lease now: what was begun under it must not be finished."""
 
 
@@ -73,6 +74,11 @@ def drop(connection: Connection, lease: Lease) -> None:
     connection.execute(
         delete(leases).where(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)
     )
+
+
+def forget(connection: Connection, name: str) -> None:
+    """End a lease whoever has it. An owner that is alive after all finds that it lost it."""
+    connection.execute(delete(leases).where(leases.c.name == name))
 
 
 def is_live(connection: Connection, name: str) -> bool:

@@ -13,6 +13,7 @@ from resources.ledger.batches import BatchState, Claim
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease
 from resources.ledger.states import FileState, chunked, move
+from resources.ledger.sweeps import reopen_shards
 from resources.ledger.tables import batches, file_rows, files, looks, publications, quarantine
 
 
@@ -28,18 +29,26 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file of a batch: committed with its rows a table, or refused, or gone."""
+    """What became of one file of a batch: committed with its rows a table, or refused, or gone.
+
+    content: sha256 of its bytes, for sources that take equal bytes once.
+    note: for its history, where the state alone does not say why.
+    """
 
     file_id: str
     state: FileState
     rows: Mapping[str, int] = field(default_factory=dict)
     refusal: Refusal | None = None
+    content: str | None = None
+    note: str = ""
+    reader: str | None = None
+    """the reader that read it, where one could be chosen"""
 
 
 def published_snapshots(ledger: Ledger, source: str) -> dict[str, int | None]:
     """For each table of a source, the snapshot that readers see; empty before the first publication."""
     with ledger.read() as connection:
-        return _published(connection, source)
+        return published_in(connection, source)
 
 
 def all_published(ledger: Ledger) -> dict[str, dict[str, int | None]]:
@@ -50,7 +59,7 @@ def all_published(ledger: Ledger) -> dict[str, dict[str, int | None]]:
         return {row.source: dict(row.snapshots) for row in connection.execute(query.order_by(publications.c.source))}
 
 
-def _published(connection: Connection, source: str) -> dict[str, int | None]:
+def published_in(connection: Connection, source: str) -> dict[str, int | None]:
     snapshots = connection.scalar(
         select(publications.c.snapshots)
         .where(publications.c.source == source)
@@ -83,8 +92,12 @@ class Rivals:
     """files that must not be committed, because a newer version of their key has rows already"""
 
 
+_NOT_SUPERSEDED = {FileState.SUPERSEDED, FileState.RUNNING, FileState.FORGOTTEN}
+NO_RIVALS = Rivals(frozenset(), frozenset(), frozenset())
+
+
 def rivals(ledger: Ledger, file_ids: Sequence[str]) -> Rivals:
-    """Compare files about to be committed with the other versions of their keys."""
+    """Compare files about to be committed with the other versions of their keys, all of which they replace."""
     mine, other, with_rows = files.alias("mine"), files.alias("other"), file_rows.alias("with_rows")
     has_rows = exists().where(with_rows.c.file_id == other.c.file_id)
     older: set[str] = set()
@@ -109,9 +122,40 @@ def rivals(ledger: Ledger, file_ids: Sequence[str]) -> Rivals:
                     outdated.add(row.file_id)
                 elif row.has_rows:
                     to_remove.add(row.other_id)
-                if row.other_seq < row.seq and row.state not in {FileState.SUPERSEDED, FileState.RUNNING}:
+                if row.other_seq < row.seq and row.state not in _NOT_SUPERSEDED:
                     older.add(row.other_id)
     return Rivals(frozenset(older), frozenset(to_remove), frozenset(outdated))
+
+
+def duplicates(ledger: Ledger, source: str, contents: Mapping[str, str]) -> dict[str, str]:
+    """Of files about to be committed, those whose bytes are committed already, with the key where they are.
+
+    contents: sha256 by file id. Of files with equal bytes among them the first to become known is not a duplicate.
+    """
+    first: dict[str, tuple[bool, int, str, str]] = {}
+    with ledger.read() as connection:
+        for chunk in chunked(sorted(set(contents.values()))):
+            there = connection.execute(
+                select(files.c.content, files.c.seq, files.c.file_id, files.c.key).where(
+                    files.c.source == source, files.c.content.in_(chunk), files.c.state.in_(_THERE)
+                )
+            )
+            for row in there:
+                if row.file_id not in contents:
+                    first[row.content] = min(first.get(row.content, _LAST), (False, row.seq, row.file_id, row.key))
+        for chunk in chunked(contents):
+            mine = connection.execute(
+                select(files.c.file_id, files.c.seq, files.c.key).where(files.c.file_id.in_(chunk))
+            )
+            for row in mine:
+                content = contents[row.file_id]
+                first[content] = min(first.get(content, _LAST), (True, row.seq, row.file_id, row.key))
+    return {file_id: first[content][3] for file_id, content in contents.items() if first[content][2] != file_id}
+
+
+_THERE = (FileState.COMMITTED, FileState.RUNNING, FileState.PENDING, FileState.HELD)
+"""The states of a file that was committed, also while it is read again."""
+_LAST = (True, 1 << 62, "", "")
 
 
 def files_with_rows(ledger: Ledger, file_ids: Sequence[str]) -> set[str]:
@@ -149,14 +193,16 @@ def publish(
                 batch_id=batch.batch_id,
                 run_id=run_id,
                 published_at=now,
-                snapshots={**_published(connection, batch.source), **snapshots},
+                snapshots={**published_in(connection, batch.source), **snapshots},
             )
         )
         _forget_rows(connection, rows_removed)
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"
         move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)
         _record_outcomes(connection, claim, outcomes)
-        _forget_looks(connection, [o.file_id for o in outcomes if o.state in {FileState.SUPERSEDED, FileState.DELETED}])
+        missed = [o.file_id for o in outcomes if o.state in {FileState.SUPERSEDED, FileState.DELETED}]
+        _forget_looks(connection, missed)
+        reopen_shards(connection, missed)
         connection.execute(
             update(batches)
             .where(batches.c.batch_id == batch.batch_id)
@@ -181,22 +227,31 @@ _REASONS = {
     FileState.COMMITTED: "rows are in every table",
     FileState.DELETED: "gone from the landing store before it was read",
     FileState.SUPERSEDED: "its key has other bytes now",
+    FileState.WAITING: "another part of it was not there",
+    FileState.FORGOTTEN: "forgotten while it was read",
 }
 
 
 def _record_outcomes(connection: Connection, claim: Claim, outcomes: Sequence[Outcome]) -> None:
     now = utc_now()
     _forget_rows(connection, [outcome.file_id for outcome in outcomes])
-    alike: dict[tuple[FileState, Refusal | None], list[str]] = defaultdict(list)
+    alike: dict[tuple[FileState, Refusal | None, str, str | None], list[str]] = defaultdict(list)
     for outcome in outcomes:
-        alike[outcome.state, outcome.refusal].append(outcome.file_id)
-    for (state, refusal), ids in alike.items():
-        reason = refusal.message if refusal else _REASONS[state]
+        alike[outcome.state, outcome.refusal, outcome.note, outcome.reader].append(outcome.file_id)
+    for (state, refusal, note, reader), ids in alike.items():
+        reason = refusal.message if refusal else note or _REASONS[state]
         values = {
             "error_class": refusal.error_class if refusal else None,
             "error": refusal.message if refusal else None,
         }
+        if state == FileState.WAITING:
+            values |= {"batch_id": None, "run_id": None}
+        if reader:
+            values["reader"] = reader
         move(connection, ids, state, at=now, reason=reason, **values)
+    for outcome in outcomes:
+        if outcome.content is not None:
+            connection.execute(update(files).where(files.c.file_id == outcome.file_id).values(content=outcome.content))
     rows = [
         {"file_id": outcome.file_id, "table_name": table, "rows": count}
         for outcome in outcomes
@@ -222,6 +277,7 @@ def _record_refusals(connection: Connection, claim: Claim, refused: Sequence[Out
                 "error_class": outcome.refusal.error_class,
                 "error": outcome.refusal.message,
                 "location": outcome.refusal.location,
+                "reader": outcome.reader,
                 "batch_id": claim.batch.batch_id,
                 "run_id": claim.run_id,
                 "attempt": claim.batch.attempt,

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, desc, func, or_, select
 
 from resources.ledger.database import Ledger
-from resources.ledger.tables import batches, file_history, file_rows, files, looks, quarantine
+from resources.ledger.states import FileState
+from resources.ledger.tables import batches, erasures, file_history, file_rows, files, looks, quarantine
 
 FILE_COLUMNS = (
     "file_id", "source", "key", "version", "size_bytes", "landed_at", "state", "batch_id", "run_id", "attempts",
-    "error_class", "error", "updated_at",
+    "error_class", "error", "updated_at", "reader",
 )  # fmt: skip
 """The columns of `operations.files`."""
 
 QUARANTINE_COLUMNS = (
     "file_id", "record", "source", "key", "error_class", "error", "location", "run_id", "attempt", "quarantined_at",
+    "reader",
 )  # fmt: skip
 """The columns of `operations.quarantine`."""
+
+
+ERASURE_COLUMNS = ("erasure_id", "source", "files", "rows", "refusals", "erased_at", "finished_at")
+"""The columns of `operations.erasures`."""
 
 
 def select_files() -> Select[Any]:
@@ -28,6 +35,13 @@ def select_files() -> Select[Any]:
 
 def select_quarantine() -> Select[Any]:
     return select(*(quarantine.c[name] for name in QUARANTINE_COLUMNS)).order_by(quarantine.c.seq)
+
+
+def select_erasures() -> Select[Any]:
+    return select(
+        erasures.c.erasure_id, erasures.c.source, erasures.c.file_count, erasures.c.row_count, erasures.c.refusals,
+        erasures.c.erased_at, erasures.c.finished_at,
+    ).order_by(erasures.c.erased_at)  # fmt: skip
 
 
 def count_by_state(ledger: Ledger, source: str | None = None) -> dict[str, int]:
@@ -62,6 +76,18 @@ def list_files(
         query = query.where(files.c.key.contains(key_contains, autoescape=True))
     with ledger.read() as connection:
         return list(connection.execute(query.limit(limit)))[::-1]
+
+
+def last_seen(ledger: Ledger, source: str) -> datetime | None:
+    """When the newest file of a source became known; None without files."""
+    # State by state, so that each is one step into an index, however many files there are.
+    newest = [
+        select(func.max(files.c.seq)).where(files.c.source == source, files.c.state == state).scalar_subquery()
+        for state in FileState
+    ]
+    with ledger.read() as connection:
+        known = [seq for seq in connection.execute(select(*newest)).one() if seq is not None]
+        return connection.scalar(select(files.c.seen_at).where(files.c.seq == max(known))) if known else None
 
 
 def unsettled_looks(ledger: Ledger, source: str | None = None) -> list[Row[Any]]:

@@ -8,10 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from resources.ledger.batches import BatchState
+from resources.ledger.arrivals import EACH_ALONE, Delivery
+from resources.ledger.assembly import group_batch_id
+from resources.ledger.batches import BatchBusy, BatchState
 from resources.ledger.database import Ledger, utc_now
-from resources.ledger.states import FileState, chunked, move
-from resources.ledger.tables import batches, file_history, file_rows, files, publications
+from resources.ledger.states import FileState, chunked, move, read_anew
+from resources.ledger.tables import batches, file_history, file_rows, files, looks, publications
 
 UNKNOWN_VERSION = "unknown"
 """The version of a file of which only its rows are left."""
@@ -41,9 +43,9 @@ def committed_files(ledger: Ledger, source: str) -> dict[str, tuple[str, str]]:
 
 
 def read_again(ledger: Ledger, file_ids: Sequence[str], reason: str) -> None:
-    """Make committed files `pending`, to be planned anew. Rows that they still have go when they are committed."""
+    """Let committed files be planned anew. Rows that they still have go when they are committed."""
     with ledger.write() as connection:
-        move(connection, file_ids, FileState.PENDING, at=utc_now(), reason=reason, batch_id=None, run_id=None)
+        read_anew(connection, file_ids, at=utc_now(), reason=reason)
 
 
 def forget_lake(ledger: Ledger, source: str, tables: Sequence[str]) -> int:
@@ -57,8 +59,7 @@ def forget_lake(ledger: Ledger, source: str, tables: Sequence[str]) -> int:
         )
         of_source = select(files.c.file_id).where(files.c.source == source)
         connection.execute(delete(file_rows).where(file_rows.c.file_id.in_(of_source)))
-        reason = "its tables were lost"
-        move(connection, ids, FileState.PENDING, at=now, reason=reason, batch_id=None, run_id=None)
+        read_anew(connection, ids, at=now, reason="its tables were lost")
         connection.execute(
             insert(publications).values(
                 source=source,
@@ -72,19 +73,29 @@ def forget_lake(ledger: Ledger, source: str, tables: Sequence[str]) -> int:
 
 
 def adopt_lake(
-    ledger: Ledger, source: str, store: str, snapshots: Mapping[str, int | None], found: Sequence[FoundFile]
+    ledger: Ledger,
+    source: str,
+    store: str,
+    snapshots: Mapping[str, int | None],
+    found: Sequence[FoundFile],
+    delivery: Delivery = EACH_ALONE,
 ) -> None:
     """Enter what the tables hold into a ledger that knows nothing of the source: files, batches, and as published the
-    snapshots that the tables have now."""
+    snapshots that the tables have now.
+
+    What a look or a failed run has entered meanwhile is dropped, for the next look to enter again: after the files of
+    the tables, in whose place it may come. Raises BatchBusy while a run works on files of the source.
+    """
     now = utc_now()
     reason = "found in the tables by reconciling"
     with ledger.write() as connection:
+        _drop_unread(connection, source)
         for chunk in chunked(found):
-            _insert_found(connection, source, store, chunk, now)
+            _insert_found(connection, source, store, chunk, now, delivery)
             ids = [file.file_id for file in chunk]
             move(connection, ids, FileState.RUNNING, at=now, reason=reason)
             move(connection, ids, FileState.COMMITTED, at=now, reason=reason)
-        _insert_batches(connection, source, found, now)
+        _insert_batches(connection, source, found, now, delivery)
         connection.execute(
             insert(publications).values(
                 source=source, batch_id="", run_id="reconcile", snapshots=dict(snapshots), published_at=now
@@ -92,7 +103,35 @@ def adopt_lake(
         )
 
 
-def _insert_found(connection: Connection, source: str, store: str, found: Sequence[FoundFile], now: datetime) -> None:
+def _drop_unread(connection: Connection, source: str) -> None:
+    running = select(batches.c.batch_id).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
+    for batch_id in connection.scalars(running):
+        raise BatchBusy(
+            f"A run works on batch {batch_id} of {source}. Wait for it to end, or cancel it; then reconcile again."
+        )
+    unread = list(
+        connection.scalars(
+            select(files.c.file_id).where(
+                files.c.source == source, files.c.state.in_([FileState.PENDING, FileState.WAITING, FileState.HELD])
+            )
+        )
+    )
+    for chunk in chunked(unread):
+        connection.execute(delete(file_history).where(file_history.c.file_id.in_(chunk)))
+        connection.execute(delete(files).where(files.c.file_id.in_(chunk)))
+    connection.execute(delete(looks).where(looks.c.source == source))
+    unfinished = batches.c.state.in_([BatchState.PLANNED, BatchState.HELD])
+    connection.execute(delete(batches).where(batches.c.source == source, unfinished))
+
+
+def _insert_found(
+    connection: Connection,
+    source: str,
+    store: str,
+    found: Sequence[FoundFile],
+    now: datetime,
+    delivery: Delivery,
+) -> None:
     state = FileState.PENDING.value
     connection.execute(
         insert(files),
@@ -111,6 +150,7 @@ def _insert_found(connection: Connection, source: str, store: str, found: Sequen
                 "batch_id": file.batch_id,
                 "attempts": 0,
                 "updated_at": now,
+                "group_key": delivery.group_of(file.key),
             }
             for file in found
         ],
@@ -129,16 +169,21 @@ def _insert_found(connection: Connection, source: str, store: str, found: Sequen
     )
 
 
-def _insert_batches(connection: Connection, source: str, found: Sequence[FoundFile], now: datetime) -> None:
+def _insert_batches(
+    connection: Connection, source: str, found: Sequence[FoundFile], now: datetime, delivery: Delivery
+) -> None:
     members: dict[str, list[FoundFile]] = {}
     for file in found:
         members.setdefault(file.batch_id, []).append(file)
     for batch_id, of_batch in members.items():
+        group_key = delivery.group_of(of_batch[0].key)
+        is_group = group_key is not None and batch_id == group_batch_id(source, group_key)
         connection.execute(
             insert(batches).values(
                 batch_id=batch_id,
                 source=source,
                 state=BatchState.FINISHED.value,
+                group_key=group_key if is_group else None,
                 files=len(of_batch),
                 size_bytes=sum(file.size_bytes for file in of_batch),
                 attempt=1,

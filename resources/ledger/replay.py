@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, select
 
 from resources.ledger.database import Ledger, utc_now
-from resources.ledger.states import FileState, move
+from resources.ledger.states import FileState, read_anew
 from resources.ledger.tables import files
 
 
@@ -36,22 +36,12 @@ class RefusedFilter:
 
 
 def replay(ledger: Ledger, wanted: RefusedFilter) -> list[str]:
-    """Make refused files `pending` again, to be planned in new batches. The ids of these files.
+    """Let refused files be read again, in new batches. The ids of these files.
 
     Their refusals stay in the quarantine's record. A file that a newer version has replaced is not refused any more,
     so it is never replayed.
     """
     with ledger.write() as connection:
         ids = list(connection.scalars(wanted.select()))
-        move(
-            connection,
-            ids,
-            FileState.PENDING,
-            at=utc_now(),
-            reason="replayed by a person",
-            batch_id=None,
-            run_id=None,
-            error_class=None,
-            error=None,
-        )
+        read_anew(connection, ids, at=utc_now(), reason="replayed by a person")
         return ids

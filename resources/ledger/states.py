@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 
+from resources.errors import PermanentFailure
 from resources.ledger.tables import file_history, files
 
 
@@ -34,29 +35,43 @@ class FileState(StrEnum):
     """a newer version of its key took its place"""
     DELETED = "deleted"
     """gone from the landing store before it was read"""
+    FORGOTTEN = "forgotten"
+    """erased because a person asked for it; this mark keeps it from coming back"""
 
 
 _S = FileState
 
 MOVES: dict[FileState, frozenset[FileState]] = {
-    _S.WAITING: frozenset({_S.PENDING, _S.QUARANTINED, _S.SUPERSEDED, _S.DELETED}),
+    _S.WAITING: frozenset({_S.PENDING, _S.SUPERSEDED, _S.DELETED}),
     _S.PENDING: frozenset({_S.RUNNING, _S.HELD, _S.SUPERSEDED, _S.DELETED}),
-    _S.RUNNING: frozenset({_S.COMMITTED, _S.QUARANTINED, _S.HELD, _S.PENDING, _S.DUPLICATE, _S.SUPERSEDED, _S.DELETED}),
+    _S.RUNNING: frozenset(
+        {
+            _S.COMMITTED,
+            _S.QUARANTINED,
+            _S.HELD,
+            _S.PENDING,
+            _S.WAITING,
+            _S.DUPLICATE,
+            _S.SUPERSEDED,
+            _S.DELETED,
+        }
+    ),
     _S.HELD: frozenset({_S.PENDING, _S.RUNNING, _S.SUPERSEDED, _S.DELETED}),
-    _S.COMMITTED: frozenset({_S.RUNNING, _S.PENDING, _S.SUPERSEDED}),
-    _S.QUARANTINED: frozenset({_S.RUNNING, _S.PENDING, _S.SUPERSEDED, _S.DELETED}),
+    _S.COMMITTED: frozenset({_S.RUNNING, _S.PENDING, _S.WAITING, _S.SUPERSEDED}),
+    _S.QUARANTINED: frozenset({_S.RUNNING, _S.PENDING, _S.WAITING, _S.SUPERSEDED, _S.DELETED}),
     _S.DUPLICATE: frozenset({_S.PENDING, _S.SUPERSEDED}),
-    _S.DELETED: frozenset({_S.PENDING, _S.SUPERSEDED}),
+    _S.DELETED: frozenset({_S.PENDING, _S.WAITING, _S.SUPERSEDED}),
     _S.SUPERSEDED: frozenset(),
+    _S.FORGOTTEN: frozenset(),
 }
-"""From each state, the states a file may move to. A superseded file never comes back: its bytes landing again are a
-new generation, a file of its own."""
+"""From each state, the states a file may move to by itself. A superseded file never comes back: its bytes landing
+again are a new generation, a file of its own. To `forgotten` a file comes from any state, by `erasure.erase` alone."""
 
-SETTLED = frozenset({_S.COMMITTED, _S.QUARANTINED, _S.DUPLICATE, _S.SUPERSEDED, _S.DELETED})
+SETTLED = frozenset({_S.COMMITTED, _S.QUARANTINED, _S.DUPLICATE, _S.SUPERSEDED, _S.DELETED, _S.FORGOTTEN})
 """Nothing more happens to these unless a person or a new delivery asks for it."""
 
 
-class IllegalMove(RuntimeError):
+class IllegalMove(PermanentFailure, RuntimeError):
     """A move that `MOVES` does not allow was asked for: a fault of the platform, never of the data."""
 
 
@@ -111,3 +126,17 @@ def move(
         ]
         if moved:
             connection.execute(insert(file_history), moved)
+
+
+def read_anew(connection: Connection, file_ids: Sequence[str], *, at: datetime, reason: str) -> None:
+    """Let files be planned anew: `pending`, or `waiting` to be put together with the rest of their record or group."""
+    freed = {"batch_id": None, "run_id": None, "error_class": None, "error": None}
+    for chunk in chunked(file_ids):
+        parts = set(
+            connection.scalars(
+                select(files.c.file_id).where(files.c.file_id.in_(chunk), files.c.group_key.is_not(None))
+            )
+        )
+        alone = [file_id for file_id in chunk if file_id not in parts]
+        move(connection, alone, FileState.PENDING, at=at, reason=reason, **freed)
+        move(connection, sorted(parts), FileState.WAITING, at=at, reason=reason, **freed)

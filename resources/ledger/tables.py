@@ -60,7 +60,25 @@ files = Table(
     Column("error_class", String(128)),
     Column("error", Text),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("group_key", Text, comment="the record or group that the file is a part of"),
+    Column("needs", JSON, comment="of a record's describing file: names of the other files that it asks for"),
+    Column("content", String(64), comment="sha256 of the bytes, for sources that take equal bytes once"),
+    Column("reader", String(64), comment="the reader that read it"),
     Index(None, "source", "state", "seq"),
+    Index(
+        "ix_files_source_group_key",
+        "source",
+        "group_key",
+        sqlite_where=text("group_key IS NOT NULL"),
+        postgresql_where=text("group_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_files_source_content",
+        "source",
+        "content",
+        sqlite_where=text("content IS NOT NULL"),
+        postgresql_where=text("content IS NOT NULL"),
+    ),
     Index(None, "store", "key", "seq"),
     Index(None, "batch_id"),
     comment="every version of every key ever seen, and what became of it",
@@ -113,7 +131,19 @@ sweeps = Table(
     ),
     Column("position", Text, comment="key after which the listing goes on; empty: from the start"),
     Column("finished_at", UtcDateTime, comment="when the whole of the source's keys had last been listed"),
+    Column("lists_all", Boolean, comment="whether this sweep lists closed shards, too"),
+    Column("shards", JSON, comment="closed shards that this sweep is within, all of them listed up to the position"),
     comment="how far the listing of each source has come; listing anew from the start does no harm",
+)
+
+closed_shards = Table(
+    "closed_shards",
+    metadata,
+    Column("store", String(255), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("prefix", Text, primary_key=True),
+    Column("listed_at", UtcDateTime, nullable=False, comment="begin of a listing of the whole of it"),
+    comment="folders of keys that were listed completely after the last file was to land there; listing skips them",
 )
 
 batches = Table(
@@ -125,13 +155,38 @@ batches = Table(
     Column("files", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False, default=0, comment="attempts begun"),
+    Column(
+        "attempts_before",
+        Integer,
+        nullable=False,
+        default=0,
+        server_default="0",
+        comment="of them, those of earlier generations of the group",
+    ),
+    Column("group_key", Text, comment="the group that this is all of; empty for a batch by arrival"),
     Column("run_id", String(64), comment="run of the latest attempt"),
     Column("not_before", UtcDateTime, comment="earliest start of the next attempt"),
     Column("released", Boolean, nullable=False, default=False, comment="a person let it pass its threshold"),
     Column("error", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column(
+        "pruned_at", UtcDateTime, comment="when Dagster's partition of it was deleted; empty while there may be one"
+    ),
     Index(None, "source", "state"),
+    Index(
+        "ix_batches_held",
+        "batch_id",
+        sqlite_where=text("state = 'held'"),
+        postgresql_where=text("state = 'held'"),
+    ),
+    Index(
+        "ix_batches_unpruned",
+        "source",
+        "updated_at",
+        sqlite_where=text("state = 'finished' AND pruned_at IS NULL"),
+        postgresql_where=text("state = 'finished' AND pruned_at IS NULL"),
+    ),
     comment="the files that one run handles together",
 )
 
@@ -161,6 +216,7 @@ quarantine = Table(
     Column("run_id", String(64), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("quarantined_at", UtcDateTime, nullable=False),
+    Column("reader", String(64), comment="the reader that refused it"),
     comment="every refusal ever made",
     sqlite_autoincrement=True,
 )
@@ -172,6 +228,23 @@ file_rows = Table(
     Column("table_name", String(128), primary_key=True),
     Column("rows", BigInteger, nullable=False),
     comment="rows that each committed file has in each table",
+)
+
+aggregates = Table(
+    "aggregates",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column(
+        "publication", Integer, nullable=False, comment="publications.seq that it was last made from; 0: never made"
+    ),
+    Column("inputs", JSON, nullable=False, comment="for each table it was last made from, the snapshot"),
+    Column("reading", JSON, nullable=False, comment="the same for a run that is making it"),
+    Column("version", String(64), nullable=False, comment="hash of the code, schema and configuration that made it"),
+    Column("rows", BigInteger, nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    comment="what each aggregate over all batches was made from; its table is published with its source's",
 )
 
 publications = Table(
@@ -186,4 +259,62 @@ publications = Table(
     Index(None, "source", "seq"),
     comment="the newest row of a source says what its tables show, all together",
     sqlite_autoincrement=True,
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", String(64), primary_key=True),
+    Column("source", String(64), nullable=False),
+    Column("file_ids", JSON, nullable=False, comment="files that were forgotten; of them, only this id is kept"),
+    Column("file_count", Integer, nullable=False),
+    Column("rows", JSON, nullable=False, comment="for each table of the source, how many rows went"),
+    Column("row_count", BigInteger, nullable=False, comment="of all tables"),
+    Column("refusals", Integer, nullable=False, comment="records of the quarantine that went"),
+    Column("erased_at", UtcDateTime, nullable=False, comment="from when on nothing of it is visible"),
+    Column("finished_at", UtcDateTime, comment="when its bytes were gone as well; empty: to be gone on with"),
+    comment="what was erased because a person asked for it: how much and when, never what",
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("mark", String(24), primary_key=True, comment="hash of store, key, version and size"),
+    Column("source", String(64), nullable=False, index=True),
+    Column("erased_at", UtcDateTime, nullable=False),
+    comment="files that must not come in again; a copy is beside the tables, for when the ledger is lost",
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(255), primary_key=True, comment="equal for what is to be told once"),
+    Column("kind", String(32), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("content", JSON, nullable=False, comment="what is told: title, text, file, run, commands"),
+    Column("count", Integer, nullable=False, comment="how often it has happened"),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("first_told_at", UtcDateTime),
+    Column("last_told_at", UtcDateTime),
+    Column("due_at", UtcDateTime, comment="when to try to tell it next; empty when there is nothing to tell"),
+    Column("tries", Integer, nullable=False, comment="attempts to tell it that failed since it was told"),
+    Column("error", Text, comment="why the last attempt to tell it failed"),
+    Column("settled_at", UtcDateTime, comment="when it was seen to be over"),
+    Index(
+        "ix_alerts_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    comment="what people are told once, and whether they have been",
+)
+
+alert_positions = Table(
+    "alert_positions",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("position", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    comment="how far looking for what to tell has come",
 )

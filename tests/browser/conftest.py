@@ -18,7 +18,7 @@ CHROMIUM_OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Without it the browser tests are skipped on a person's machine, and fail in CI."""
     from playwright.sync_api import sync_playwright

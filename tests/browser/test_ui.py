@@ -134,6 +134,35 @@ def test_asset_page(page: Page, visit: Visit, good: list[Example], refused: list
     assert row_of(page, "files committed").locator("td").last.inner_text().strip() == str(len(good))
     for example in refused:
         see(page, example.key)
+    fits(page, "refused")
+    fits(page, "query it")
+    fits(page, "columns come from")
+
+
+def test_lineage_of_columns_opens_whole(page: Page, visit: Visit) -> None:
+    visit("/assets/ecg/recordings")
+    row_of(page, "columns come from").get_by_text("[Show Markdown]").click()
+    dialog = page.get_by_role("dialog")
+    for name, origins in {
+        "mean_mv": "samples.mv",
+        "class_label": "file.key",
+        "recording_id": "samples.recording_id",
+    }.items():
+        row = dialog.locator("tr", has=page.get_by_text(name, exact=True))
+        assert row.locator("td").last.inner_text() == origins
+    page.wait_for_timeout(500)  # the dialog fades in
+
+
+def fits(page: Page, key: str) -> None:
+    """Fails when the value of a row of the metadata table reaches beyond the part of the page that shows it."""
+    beyond = row_of(page, key).evaluate(
+        """row => {
+            let shown = row.closest("table");
+            while (shown.parentElement && getComputedStyle(shown).overflowX === "visible") shown = shown.parentElement;
+            return row.getBoundingClientRect().right - shown.getBoundingClientRect().right;
+        }"""
+    )
+    assert beyond <= 0, f"{key} is cut off by {beyond} pixels"
 
 
 def test_picture_of_a_recording(page: Page, visit: Visit, good: list[Example]) -> None:

@@ -15,10 +15,12 @@ FRESH, SECOND = "landed", "second_version_landed"
 
 
 def examples(folder: Path, *, seed: int, good: int) -> dict[str, bytes]:
-    """Generated files by key, good ones and one of each broken kind."""
-    return {
-        f"ecg/{one.key}": one.path.read_bytes() for one in write_examples(folder, seed=seed, good=good, records=False)
-    }
+    """Generated files by key, good ones and one of each broken kind; all parts of records."""
+    found = {}
+    for one in write_examples(folder, seed=seed, good=good):
+        for path in (one.path, *one.companions):
+            found[f"ecg/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +31,12 @@ def warm() -> Iterator[Warm]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Deployment:
+    return prepare(tmp_path_factory.mktemp("crash"), warm)
+
+
+def prepare(base: Path, warm: Warm) -> Deployment:
     """A deployment with copies of its home at two moments: FRESH and SECOND."""
-    made = Deployment(tmp_path_factory.mktemp("crash"), warm)
+    made = Deployment(base, warm)
     first = examples(made.base / "first", seed=0, good=8)
     second = examples(made.base / "second", seed=1, good=12)
     made.land(first)
@@ -43,6 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Deployment
     assert (len(good), len(bad), len(new)) == (8, 11, 4)
     made.land(
         {key: second[key] for key in good[:5] + new}
+        | {key: second[key] for key in second if "/wfdb/" in key}
         | {good[6]: second[bad[1]], good[7]: second[bad[2]], bad[0]: second[good[6]]}
     )
     made.keep(SECOND)

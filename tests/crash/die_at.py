@@ -83,11 +83,34 @@ def while_reading() -> None:
     after("pipeline_assets.batch_run:_Work", "add")
 
 
+def at_event(kind: str) -> None:
+    """Die when Dagster is about to write down its first event of a kind: it never hears of what happened."""
+    from dagster import DagsterInstance, EventLogEntry
+
+    handle = DagsterInstance.handle_new_event
+
+    def patched(instance: DagsterInstance, event: EventLogEntry, **options: Any) -> None:
+        if event.dagster_event is not None and event.dagster_event.event_type_value == kind:
+            die()
+        handle(instance, event, **options)
+
+    DagsterInstance.handle_new_event = patched  # type: ignore[method-assign]
+
+
+EVENTS = (
+    "PIPELINE_START", "STEP_START", "ASSET_MATERIALIZATION", "ASSET_CHECK_EVALUATION", "STEP_SUCCESS",
+    "PIPELINE_SUCCESS",
+)  # fmt: skip
+
+EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 RUN = "pipeline_assets.batch_run"
+AGGREGATE = "pipeline_assets.aggregate_run"
 LAKE = "resources.lake.lake:Lake"
 POINTS: dict[str, Callable[[], None]] = {
     NOWHERE: lambda: None,
     READ_SLOWLY: lambda: slow_slices(begin=1),
+    # Dagster makes a database of its event log: its file is there, no table of it is
+    "in_dagster_setup": lambda: after(EVENT_LOG, "check_alembic_revision"),
     # discovered, in no batch yet
     "after_discovery": lambda: after("sensors.looking", "discover"),
     # the drain claimed the batch; Dagster does not know of a run yet
@@ -108,6 +131,17 @@ POINTS: dict[str, Callable[[], None]] = {
     "in_publish": lambda: after("resources.ledger.publishing", "_record_outcomes"),
     # published; Dagster has not heard of it
     "after_publish": lambda: after(RUN, "publish"),
+    # the batches are done; an aggregate's rows are read, none of its table is written
+    "in_aggregate": lambda: before(AGGREGATE, "compute_rows"),
+    # its data file is written, its table is not committed
+    "before_aggregate_commit": lambda: before(LAKE, "replace_all"),
+    # its table is committed, the ledger has not published it
+    "after_aggregate_commit": lambda: before(AGGREGATE, "publish_aggregate"),
+    # in the ledger's transaction
+    "in_aggregate_publish": lambda: after("resources.ledger.aggregates", "_publish"),
+    # published; Dagster has not heard of it
+    "after_aggregate_publish": lambda: after(AGGREGATE, "publish_aggregate"),
+    **{f"at_{kind.lower()}": functools.partial(at_event, kind) for kind in EVENTS},
 }
 
 

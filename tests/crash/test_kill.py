@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.conftest import FRESH, SECOND
 from tests.crash.deployment import KILLED, NOTHING_LEFT_TO_DO, SOME_REFUSED, Deployment
-from tests.crash.die_at import NOWHERE, POINTS, READ_SLOWLY
+from tests.crash.die_at import EVENTS, NOWHERE, POINTS, READ_SLOWLY
 from tests.crash.sessions import processes_of
 
 KILLS = int(os.environ.get("STRANDLINE_TEST_KILLS", "4"))
@@ -34,8 +34,26 @@ WHILE_REPLACING = {
 }
 
 
+WHILE_UPDATING_AGGREGATES = (
+    "in_aggregate",
+    "before_aggregate_commit",
+    "after_aggregate_commit",
+    "in_aggregate_publish",
+    "after_aggregate_publish",
+)
+
+
+WHILE_TELLING_DAGSTER = tuple(f"at_{kind.lower()}" for kind in EVENTS)
+"""`tests.crash.long` dies at each of them."""
+
+
+AT_THE_FIRST_BATCH = ("in_dagster_setup", "in_second_commit", "between_table_commits", "in_publish")
+
+
 def test_every_point_is_tried() -> None:
-    assert {point for points in WHILE_REPLACING.values() for point in points} == set(POINTS) - {NOWHERE, READ_SLOWLY}
+    tried = {point for points in WHILE_REPLACING.values() for point in points}
+    tried |= {*WHILE_UPDATING_AGGREGATES, *WHILE_TELLING_DAGSTER, *AT_THE_FIRST_BATCH}
+    assert tried == set(POINTS) - {NOWHERE, READ_SLOWLY}
 
 
 @pytest.mark.parametrize("points", WHILE_REPLACING.values(), ids=WHILE_REPLACING)
@@ -57,10 +75,35 @@ def test_killed_while_replacing(deployment: Deployment, points: tuple[str, ...])
     assert keys <= keys_with_rows(deployment)
 
 
+def test_killed_while_updating_aggregates(deployment: Deployment) -> None:
+    """The batches are done; readers see the aggregates whole, as they were or as they must be."""
+    deployment.put_back(SECOND)
+    before = deployment.summary()
+    assert before
+    for point in WHILE_UPDATING_AGGREGATES:
+        assert deployment.drain(point) == KILLED, deployment.log()
+        shown, counted = deployment.summary(), deployment.counted_summary()
+        assert before != counted
+        assert shown == (counted if point == "after_aggregate_publish" else before)
+    assert deployment.drain() == NOTHING_LEFT_TO_DO, deployment.log()
+    deployment.assert_done()
+
+
+@pytest.mark.parametrize("point", ["at_step_start", "at_pipeline_success"])
+def test_killed_while_dagster_is_told(deployment: Deployment, point: str) -> None:
+    """What Dagster never hears of has happened all the same, or has not, as a whole."""
+    deployment.put_back(SECOND)
+    keys = keys_with_rows(deployment)
+    assert deployment.drain(point) == KILLED, deployment.log()
+    deployment.visible(never_without=keys)
+    assert deployment.drain() in {NOTHING_LEFT_TO_DO, SOME_REFUSED}, deployment.log()
+    deployment.assert_done()
+
+
 def test_killed_at_the_very_first_batch(deployment: Deployment) -> None:
     """No table has a published snapshot to be set back to, and each drain has the last one's debris to clear."""
     deployment.put_back(FRESH)
-    for point in ("in_second_commit", "between_table_commits", "in_publish"):
+    for point in AT_THE_FIRST_BATCH:
         assert deployment.drain(point) == KILLED, deployment.log()
         assert deployment.visible() == set()
     assert deployment.drain() == SOME_REFUSED, deployment.log()

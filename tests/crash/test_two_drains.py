@@ -63,7 +63,7 @@ def test_asked_to_stop_while_reading(deployment: Deployment, tmp_path: Path) -> 
     with deployment.platform() as platform, platform.ledger.read() as connection:
         states = Counter(connection.scalars(select(batches.c.state)))
         held = connection.execute(select(leases)).all()
-        assert count_by_state(platform.ledger) == {"pending": 25}
+        assert count_by_state(platform.ledger) == {"pending": 29}
     assert (states, held) == ({"planned": 1}, [])
     assert deployment.drain() == SOME_REFUSED, deployment.log()
     deployment.assert_done()

@@ -20,10 +20,10 @@ from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.derive import checked_tables
 from pipeline_assets.ecg.examples import matlab4, matlab5, matlab73, synthetic_ecg, wfdb_record
 from pipeline_assets.ecg.read import Recording
+from pipeline_assets.ecg.source import ECG
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import HEAD_BYTES
 from pipeline_assets.validation import violations
-from tests.ecg.whole import ECG
 
 Parts = dict[str, bytes]
 """The files of one recording by name; the first one is read, the others are its companions."""

@@ -29,7 +29,7 @@ from pipeline_assets.ecg.quality import assess
 from pipeline_assets.ecg.read import Recording, read_matlab5
 from pipeline_assets.ecg.signal_checks import check_signal, constant_runs
 from pipeline_assets.landed_file import LandedFile, Refused
-from pipeline_assets.validation import _to_pandas
+from pipeline_assets.validation import to_pandas
 
 MODELS = {
     "samples": schema.Samples,
@@ -47,7 +47,7 @@ def tables(recording: Recording, config: EcgConfig) -> dict[str, dict[str, Any]]
 def frame_of(name: str, rows: dict[str, Any]) -> pd.DataFrame:
     """The rows as they come back from their table."""
     table = to_table(MODELS[name], rows, {"file_id": "f", "batch_id": "b"})
-    return _to_pandas(MODELS[name], table.drop_columns(["file_id", "batch_id"]))
+    return to_pandas(MODELS[name], table.drop_columns(["file_id", "batch_id"]))
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 
 from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.examples import Example, synthetic_ecg, write_examples
+from pipeline_assets.ecg.source import ECG
 from pipeline_assets.landed_file import LandedFile
-from pipeline_assets.reading import derive, parse
+from pipeline_assets.reading_units import derive, parse
 from pipeline_assets.source import HEAD_BYTES
-from tests.ecg.whole import ECG
 
 
 def test_a_seed_decides_every_byte(tmp_path: Path) -> None:

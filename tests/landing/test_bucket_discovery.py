@@ -146,8 +146,8 @@ def test_an_error_in_the_middle_keeps_what_was_done_and_is_no_end(
         bucket.put(f"toy/{number}", str(number))
     pages = S3Store.pages
 
-    def failing(self: S3Store, prefix: str, after: str | None = None) -> Iterator[Page]:
-        for number, page in enumerate(pages(self, prefix, after)):
+    def failing(self: S3Store, prefix: str, after: str | None = None, *closed: Any) -> Iterator[Page]:
+        for number, page in enumerate(pages(self, prefix, after, *closed)):
             if number == 2:
                 raise StoreError("s3://bucket does not answer")
             yield page

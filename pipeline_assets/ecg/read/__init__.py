@@ -7,7 +7,7 @@ gain of a bare MATLAB file come from, record_parts.py which files make one WFDB 
 from pipeline_assets.ecg.read.matlab4 import read_matlab4, recognise_matlab4
 from pipeline_assets.ecg.read.matlab5 import read_matlab5, recognise_matlab5
 from pipeline_assets.ecg.read.matlab73 import read_matlab73, recognise_matlab73
-from pipeline_assets.ecg.read.record_parts import missing_parts, primary_part, record_name
+from pipeline_assets.ecg.read.record_parts import missing_parts, needed_parts, primary_part, record_name, stands_alone
 from pipeline_assets.ecg.read.recording import Annotations, Recording, class_of, lead_names, recording_id
 from pipeline_assets.ecg.read.wfdb_record import read_wfdb, recognise_wfdb
 
@@ -17,6 +17,7 @@ __all__ = [
     "class_of",
     "lead_names",
     "missing_parts",
+    "needed_parts",
     "primary_part",
     "read_matlab4",
     "read_matlab5",
@@ -28,4 +29,5 @@ __all__ = [
     "recognise_wfdb",
     "record_name",
     "recording_id",
+    "stands_alone",
 ]

@@ -7,7 +7,7 @@ a MATLAB file may have a sidecar (`rec.json`). All of them are in one folder and
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -84,6 +84,19 @@ def missing_parts(header: bytes, present_names: Collection[str]) -> list[str]:
     except HeaderError:
         return []
     return [name for name in files if PLAIN_NAME.fullmatch(name) and name not in present_names]
+
+
+def needed_parts(name: str, head: Callable[[], bytes]) -> list[str]:
+    """The files without which the one of this name cannot be read: what a header names; nothing for a MATLAB file.
+
+    head: gives the file's first `HEADER_BYTES_MAX` bytes.
+    """
+    return missing_parts(head(), ()) if PurePosixPath(name).suffix.lower() == ".hea" else []
+
+
+def stands_alone(key: str) -> bool:
+    """Whether the file is a recording by itself when nothing else is there, as a bare MATLAB file is."""
+    return PurePosixPath(key).suffix.lower() == ".mat"
 
 
 def looks_like_header(head: bytes) -> bool:

@@ -1,0 +1,121 @@
+"""What a tick's work in the ledger costs: with few files ever seen, and with very many."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+
+from bench.measure import Row, say
+from resources.ledger import Ledger
+from resources.ledger.arrivals import Look, Settled, known_looks, record_arrivals
+from resources.ledger.batches import BatchLimits, claim, due, free_dead, plan
+from resources.ledger.database import utc_now
+from resources.ledger.publishing import Outcome, publish, take_commit_turn
+from resources.ledger.states import FileState
+
+_SOURCE, _STORE = "ecg", "folder"
+_FILES_A_BATCH = 1000
+_NEW_FILES = 20
+_MOST = 1.2
+_LIMITS = BatchLimits(files=10_000, size_bytes=1 << 29)
+
+
+def compare(folder: Path, few: int, many: int, ticks: int) -> list[Row]:
+    """Ticks on the two ledgers by turns, each of which enters some new files and plans them; the medians' ratios."""
+    ledgers = {}
+    for count in (few, many):
+        ledgers[count] = Ledger(f"sqlite:///{folder / f'{count}.db'}")
+        say(f"  a ledger of {count:,} files")
+        _fill(ledgers[count], count)
+    costs: dict[int, list[_Tick]] = {few: [], many: []}
+    for tick in range(ticks + 1):
+        for count in (few, many) if tick % 2 else (many, few):
+            cost = _tick(ledgers[count], tick)
+            costs[count] += [cost] if tick else []  # the first opens files and compiles statements
+    for ledger in ledgers.values():
+        ledger.close()
+    where = f"ledger of {many:,} files (SQLite), median of {ticks}"
+    planning = _row(f"a tick that plans {_NEW_FILES} new files, {where}", few, many, costs, "planning", _MOST)
+    entering = _row(f"entering {_NEW_FILES} new files, {where}", few, many, costs, "entering", None)
+    return [planning, entering]
+
+
+def _row(work: str, few: int, many: int, costs: dict[int, list[_Tick]], name: str, most: float | None) -> Row:
+    large, small = (statistics.median(getattr(cost, name) for cost in costs[count]) * 1000 for count in (many, few))
+    say(f"  {name}: {large:.1f} ms with {many:,}, {small:.1f} ms with {few:,}")
+    return Row(
+        work,
+        f"{large:.1f} ms",
+        f"the same with {few:,}: {small:.1f} ms",
+        f"{large / small:.2f} ×",
+        f"≤ {most} ×" if most else "none",
+        large / small <= most if most else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """Seconds of what a sensor's tick asks of the ledger."""
+
+    entering: float
+    planning: float
+
+
+def _tick(ledger: Ledger, number: int) -> _Tick:
+    """What the tick plans is brought to its end after it, which does not count."""
+    at = time.time_ns()
+    arrivals = [Settled(Look(f"{_SOURCE}/new/{number}-{n}.mat", 1000, at), f"v{n}") for n in range(_NEW_FILES)]
+    begun = time.perf_counter()
+    record_arrivals(ledger, _SOURCE, _STORE, arrivals)
+    entered = time.perf_counter()
+    known_looks(ledger, _SOURCE, _STORE, unsettled=True)
+    known_looks(ledger, _SOURCE, _STORE, [arrival.look.key for arrival in arrivals])
+    free_dead(ledger, _SOURCE, 5)
+    planned = plan(ledger, _SOURCE, _LIMITS, flush=True)
+    waiting = due(ledger, _SOURCE)
+    cost = _Tick(entered - begun, time.perf_counter() - entered)
+    if planned is None or planned.files != _NEW_FILES or waiting != [planned]:
+        raise RuntimeError(f"the tick planned {planned}, and {waiting} wait")
+    claimed = claim(ledger, planned.batch_id, f"run{number}", 60.0)
+    turn = take_commit_turn(ledger, _SOURCE, claimed.run_id, 60.0)
+    if turn is None:
+        raise RuntimeError("another run has the turn to commit")
+    done = [Outcome(file.file_id, FileState.COMMITTED, {"samples": 1}) for file in claimed.files]
+    publish(ledger, claimed, turn, {"samples": number}, done)
+    return cost
+
+
+def _fill(ledger: Ledger, count: int) -> None:
+    """Files that were committed long ago, with all that the ledger keeps of them. Ids are as random as real ones."""
+    at = utc_now() - timedelta(days=30)
+    values = {
+        "source": _SOURCE, "store": _STORE, "count": count, "at": at.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "mtime_ns": int(at.timestamp() * 1e9), "batch": _FILES_A_BATCH,
+    }  # fmt: skip
+    with ledger.write() as connection:
+        connection.exec_driver_sql("PRAGMA cache_size=-500000")
+        for statement in _FILL:
+            connection.execute(text(statement), values)
+    ledger.close()
+
+
+_FILL = (
+    """INSERT INTO files (file_id, source, store, key, version, size_bytes, generation, landed_at, seen_at, state,
+                           batch_id, run_id, attempts, updated_at)
+       WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
+       SELECT lower(hex(randomblob(12))), :source, :store, printf('%s/%04d/%09d.mat', :source, n / 10000, n), 'v' || n,
+              1000, 0, :at, :at, 'committed', printf('20260101T%09d-fill', n / :batch), 'fill', 1, :at FROM numbers""",
+    """INSERT INTO looks (store, key, source, size_bytes, mtime_ns, looked_at, version, file_id)
+       SELECT store, key, source, size_bytes, :mtime_ns, :at, version, file_id FROM files""",
+    "INSERT INTO file_rows (file_id, table_name, rows) SELECT file_id, 'samples', 1 FROM files",
+    """INSERT INTO batches (batch_id, source, state, files, size_bytes, attempt, run_id, released, created_at, updated_at)
+       SELECT batch_id, source, 'finished', count(*), 1000, 1, 'fill', 0, :at, :at FROM files GROUP BY batch_id""",
+    """INSERT INTO file_history (file_id, at, to_state, reason)
+       SELECT file_id, :at, to_state, 'filled'
+       FROM files, (SELECT 'pending' AS to_state UNION ALL SELECT 'running' UNION ALL SELECT 'committed') ORDER BY seq""",
+)

