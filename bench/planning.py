@@ -13,8 +13,9 @@ from sqlalchemy import text
 from bench.measure import Row, say
 from resources.ledger import Ledger
 from resources.ledger.arrivals import Look, Settled, known_looks, record_arrivals
-from resources.ledger.batches import BatchLimits, claim, due, free_dead, plan
+from resources.ledger.batches import claim, due, free_dead
 from resources.ledger.database import utc_now
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.publishing import Outcome, publish, take_commit_turn
 from resources.ledger.states import FileState
 

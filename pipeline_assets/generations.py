@@ -14,7 +14,7 @@ from resources.ledger.queries import row_counts
 from resources.platform import Platform
 
 if TYPE_CHECKING:
-    from pipeline_assets.batch_run import Reporter
+    from pipeline_assets.batch_context import Reporter
 
 STAYS = "its rows stay as they were committed"
 """The note of an outcome that leaves a file's earlier rows."""

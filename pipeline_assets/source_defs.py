@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any, Protocol
 
 import dagster as dg
 from pydantic import BaseModel
 
 from pipeline_assets import checks, metadata
-from pipeline_assets.batch_run import Reporter, preload_for, run_batch
+from pipeline_assets.batch_context import Reporter
+from pipeline_assets.batch_run import preload_for, run_batch
+from pipeline_assets.cancel_watch import CancelWatch
 from pipeline_assets.code_version import code_version, source_code_version
 from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.freshness import build_freshness_check, expected_every, freshness_policy
@@ -203,15 +204,16 @@ def _tables_asset(
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         batch = _batch_of(context, source, platform)
         try:
-            report = run_batch(
-                platform,
-                source,
-                config,
-                batch.batch_id,
-                context.run.run_id,
-                reporter(context.log),
-                hold_when_stopped=partial(_is_canceled, context.instance, context.run.run_id),
-            )
+            with CancelWatch(context.instance, context.run.run_id) as watch:
+                report = run_batch(
+                    platform,
+                    source,
+                    config,
+                    batch.batch_id,
+                    context.run.run_id,
+                    reporter(context.log),
+                    hold_when_stopped=watch.is_canceled,
+                )
         except Exception as reason:
             note_kind(context, reason)
             if kind_of(reason) is FailureKind.PERMANENT:
@@ -260,13 +262,6 @@ def only_partition(tags: Mapping[str, str]) -> str | None:
     """The one partition that a run's tags name. A backfill names it as a range from the partition to itself."""
     begin = tags.get("dagster/asset_partition_range_start")
     return tags.get("dagster/partition") or (begin if begin == tags.get("dagster/asset_partition_range_end") else None)
-
-
-def _is_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a person canceled the run in the UI, which says so in the run's status before it stops the process.
-    A run that ends with its machine or with Ctrl-C on the platform was not meant."""
-    run = instance.get_run_by_id(run_id)
-    return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 
 
 def _is_automatic(context: dg.AssetExecutionContext) -> bool:

@@ -10,8 +10,9 @@ from resources.lake.erasure import kept_marks
 from resources.landing.shards import DateShards
 from resources.landing.store import StoreError
 from resources.ledger.assembly import plan_groups, supersede_outdated
-from resources.ledger.batches import BatchLimits, free_dead, plan
+from resources.ledger.batches import free_dead
 from resources.ledger.erasure import adopt_marks, marks_of
+from resources.ledger.planning import BatchLimits, plan
 from resources.platform import Platform
 from resources.settings import SettingsError
 from sensors.assembling import assemble

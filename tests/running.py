@@ -11,7 +11,8 @@ from typing import Any
 from pipeline_assets.batch_run import BatchReport, run_batch
 from pipeline_assets.source import FileSource, NoConfig
 from resources.lake.sql import run_query
-from resources.ledger.batches import Batch, BatchLimits, get_batch, plan
+from resources.ledger.batches import Batch, get_batch
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals

@@ -18,7 +18,7 @@ from pandera.typing import Series
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from pipeline_assets import batch_run, worker_pool
+from pipeline_assets import batch_commit, batch_run, worker_pool
 from pipeline_assets.reading import SliceTask, read_slice
 from pipeline_assets.source import NoConfig, Table
 from pipeline_assets.worker_pool import PoolError
@@ -111,7 +111,7 @@ def test_an_error_before_the_ledger_publishes(
         raise OperationalError("INSERT", {}, Exception("server closed the connection"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(batch_run, "publish", gone)
+        patched.setattr(batch_commit, "publish", gone)
         with pytest.raises(OperationalError):
             run(platform, batch)
     assert_healed_by_the_next_run(platform, seen_before, batch.batch_id)

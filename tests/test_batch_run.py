@@ -294,7 +294,7 @@ def test_bytes_that_return_and_are_seen_while_the_run_still_works_are_not_lost(p
         publish(*args, **kwargs)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipeline_assets.batch_run.publish", look_then_publish)
+        patched.setattr("pipeline_assets.batch_commit.publish", look_then_publish)
         run(platform, batch)
     look_and_run(platform, "run-2")
     assert visible(platform) == {"toy/a": [1.0]}

@@ -335,7 +335,7 @@ def test_a_failed_attempt_is_tried_again_after_a_while(
         raise ConnectionError("no connection")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline_assets.batch_run.publish", gone)
+        patched.setattr("pipeline_assets.batch_commit.publish", gone)
         assert "no connection" in failure_of(dagster.execute_request(request))
     assert dagster.tick() == [], "not before its time"
     batch = get_batch(dagster.platform.ledger, request.partition_key or "")

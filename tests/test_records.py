@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline_assets.operations.reconcile import reconcile
 from resources.landing.folder import FolderFetcher
-from resources.ledger.batches import BatchLimits, plan
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.queries import count_by_state, find_files, list_files, tell
 from resources.ledger.replay import RefusedFilter, replay
 from resources.platform import Platform

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, exists, or_, select, update
 
 from resources.errors import PermanentFailure, UserError
 from resources.ledger import leases
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
-from resources.ledger.states import FileState, chunked, move
+from resources.ledger.states import FileState, move
 from resources.ledger.tables import batches, file_rows, files
 
 _NOT_READ_AGAIN = (FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE, FileState.FORGOTTEN)
@@ -29,15 +28,6 @@ class BatchState(StrEnum):
     FINISHED = "finished"
     HELD = "held"
     """waits for a person"""
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """When a batch by arrival is full: files, bytes, or seconds since its first file became known."""
-
-    files: int
-    size_bytes: int
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,10 +115,10 @@ def _batch(row: Row) -> Batch:
 
 def get_batch(ledger: Ledger, batch_id: str) -> Batch:
     with ledger.read() as connection:
-        return _get(connection, batch_id)
+        return get_in(connection, batch_id)
 
 
-def _get(connection: Connection, batch_id: str) -> Batch:
+def get_in(connection: Connection, batch_id: str) -> Batch:
     row = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
     if row is None:
         raise UnknownBatch(
@@ -141,87 +131,6 @@ def _get(connection: Connection, batch_id: str) -> Batch:
 def is_known(ledger: Ledger, batch_id: str) -> bool:
     with ledger.read() as connection:
         return connection.scalar(select(batches.c.batch_id).where(batches.c.batch_id == batch_id)) is not None
-
-
-def batch_id_for(file_ids: Sequence[str], at: datetime) -> str:
-    """Sortable by time, then a hash of the members."""
-    members = hashlib.sha256("\n".join(sorted(file_ids)).encode()).hexdigest()[:4]
-    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{members}"
-
-
-def plan(ledger: Ledger, source: str, limits: BatchLimits, *, flush: bool = False) -> Batch | None:
-    """Close at most one batch of a source's pending files, oldest first.
-
-    None while another batch of the source waits for a run (so that load makes batches larger, not more), while
-    nothing is pending, or, unless `flush`, while a batch that is not full may still grow.
-    """
-    now = utc_now()
-    with ledger.write() as connection:
-        waiting = connection.execute(
-            select(func.count()).where(batches.c.source == source, batches.c.state == BatchState.PLANNED)
-        ).scalar_one()
-        if waiting:
-            return None
-        rows = connection.execute(
-            select(files.c.file_id, files.c.size_bytes, files.c.seen_at, files.c.group_key)
-            .where(files.c.source == source, files.c.state == FileState.PENDING, files.c.batch_id.is_(None))
-            .order_by(files.c.seq)
-            .limit(limits.files)
-        ).all()
-        if not rows:
-            return None
-        members, size_bytes = _fill(rows, limits.size_bytes)
-        full = len(members) == limits.files or len(members) < len(rows)
-        parts = {row.group_key for row in rows[: len(members)] if row.group_key is not None}
-        members, size_bytes = _with_rest_of_records(connection, source, parts, members, size_bytes)
-        if not (full or flush) and rows[0].seen_at + timedelta(seconds=limits.seconds) > now:
-            return None
-        batch_id = batch_id_for(members, now)
-        connection.execute(
-            insert(batches).values(
-                batch_id=batch_id,
-                source=source,
-                state=BatchState.PLANNED.value,
-                files=len(members),
-                size_bytes=size_bytes,
-                attempt=0,
-                released=False,
-                created_at=now,
-                updated_at=now,
-            )
-        )
-        move(connection, members, FileState.PENDING, at=now, reason=f"planned in {batch_id}", batch_id=batch_id)
-        return _get(connection, batch_id)
-
-
-def _fill(rows: Sequence[Row], most_bytes: int) -> tuple[list[str], int]:
-    members: list[str] = []
-    total = 0
-    for row in rows:
-        if members and total + row.size_bytes > most_bytes:
-            break
-        members.append(row.file_id)
-        total += row.size_bytes
-    return members, total
-
-
-def _with_rest_of_records(
-    connection: Connection, source: str, group_keys: set[str], members: list[str], size_bytes: int
-) -> tuple[list[str], int]:
-    """A record is read as one, so its parts go into one batch, even if that exceeds its limits a little."""
-    known = set(members)
-    for chunk in chunked(sorted(group_keys)):
-        rest = connection.execute(
-            select(files.c.file_id, files.c.size_bytes)
-            .where(files.c.source == source, files.c.group_key.in_(chunk))
-            .where(files.c.state == FileState.PENDING, files.c.batch_id.is_(None))
-        )
-        for row in rest:
-            if row.file_id not in known:
-                known.add(row.file_id)
-                members.append(row.file_id)
-                size_bytes += row.size_bytes
-    return members, size_bytes
 
 
 def due(ledger: Ledger, source: str, *, ignore_backoff: bool = False) -> list[Batch]:
@@ -251,7 +160,7 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, a
     """
     now = utc_now()
     with ledger.write() as connection:
-        batch = _get(connection, batch_id)
+        batch = get_in(connection, batch_id)
         lease = leases.acquire(connection, batch_lease(batch_id), run_id, lease_seconds)
         if lease is None:
             raise BatchBusy(
@@ -296,7 +205,7 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, a
                 run_id=run_id,
                 attempts=files.c.attempts + 1,
             )
-        return Claim(_get(connection, batch_id), lease, mine, older)
+        return Claim(get_in(connection, batch_id), lease, mine, older)
 
 
 def give_back(
@@ -363,7 +272,7 @@ def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts
     """
     with ledger.write() as connection:
         now = utc_now()
-        current = _get(connection, batch.batch_id)
+        current = get_in(connection, batch.batch_id)
         if current.state != BatchState.PLANNED or current.attempt != batch.attempt:
             return
         attempts = batch.attempt + 1 - batch.attempts_before
@@ -389,7 +298,7 @@ def release(ledger: Ledger, batch_id: str) -> Batch:
     """Let a held batch go on, past its threshold, its attempts counted anew. Raises NotClaimed when it is not held."""
     now = utc_now()
     with ledger.write() as connection:
-        batch = _get(connection, batch_id)
+        batch = get_in(connection, batch_id)
         if batch.state != BatchState.HELD:
             raise NotClaimed(f"Batch {batch_id} is {batch.state}, not held: there is nothing to release.")
         connection.execute(
@@ -410,4 +319,4 @@ def release(ledger: Ledger, batch_id: str) -> Batch:
             )
         )
         move(connection, ids, FileState.PENDING, at=now, reason="released by a person", error=None)
-        return _get(connection, batch_id)
+        return get_in(connection, batch_id)

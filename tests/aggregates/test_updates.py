@@ -22,7 +22,7 @@ from pipeline_assets.aggregate_run import (
 )
 from pipeline_assets.source import NoConfig
 from resources.ledger.aggregates import made_from
-from resources.ledger.batches import plan
+from resources.ledger.planning import plan
 from resources.ledger.publishing import published_snapshots
 from resources.platform import Platform
 from resources.settings import Settings

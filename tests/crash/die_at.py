@@ -80,7 +80,7 @@ def slow_slices(begin: int) -> None:
 
 def while_reading() -> None:
     slow_slices(begin=2)
-    after("pipeline_assets.batch_run:_Work", "add")
+    after("pipeline_assets.batch_context:Work", "add")
 
 
 def at_event(kind: str) -> None:
@@ -104,6 +104,7 @@ EVENTS = (
 
 EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 RUN = "pipeline_assets.batch_run"
+COMMIT = "pipeline_assets.batch_commit"
 AGGREGATE = "pipeline_assets.aggregate_run"
 LAKE = "resources.lake.lake:Lake"
 POINTS: dict[str, Callable[[], None]] = {
@@ -126,11 +127,11 @@ POINTS: dict[str, Callable[[], None]] = {
     # one table of three is committed
     "between_table_commits": lambda: after(LAKE, "commit"),
     # all tables are committed, the ledger has not published them
-    "after_table_commits": lambda: before(RUN, "publish"),
+    "after_table_commits": lambda: before(COMMIT, "publish"),
     # in the ledger's transaction: all is written, nothing committed
     "in_publish": lambda: after("resources.ledger.publishing", "_record_outcomes"),
     # published; Dagster has not heard of it
-    "after_publish": lambda: after(RUN, "publish"),
+    "after_publish": lambda: after(COMMIT, "publish"),
     # the batches are done; an aggregate's rows are read, none of its table is written
     "in_aggregate": lambda: before(AGGREGATE, "compute_rows"),
     # its data file is written, its table is not committed

@@ -13,7 +13,8 @@ from pipeline_assets.reading import SliceTask, read_slice
 from pipeline_assets.source import NoConfig
 from resources.lake.sql import run_query
 from resources.landing.store import StoreError
-from resources.ledger.batches import Batch, BatchLimits, ClaimedFile, get_batch, plan
+from resources.ledger.batches import Batch, ClaimedFile, get_batch
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals

@@ -21,7 +21,8 @@ from pipeline_assets.batch_run import run_batch
 from pipeline_assets.source import NoConfig
 from resources.landing.store import StoreError
 from resources.ledger.arrivals import file_identity
-from resources.ledger.batches import BatchLimits, due, plan
+from resources.ledger.batches import due
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals

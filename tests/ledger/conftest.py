@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from resources.ledger import Ledger
 from resources.ledger.arrivals import Look, Settled, record_arrivals
-from resources.ledger.batches import BatchLimits, Claim
+from resources.ledger.batches import Claim
+from resources.ledger.planning import BatchLimits
 from resources.ledger.publishing import Outcome, Refusal, publish, take_commit_turn
 from resources.ledger.states import FileState
 from resources.ledger.tables import file_history, metadata

@@ -11,7 +11,8 @@ from sqlalchemy import delete, select
 
 from resources.ledger import FileState, Ledger
 from resources.ledger.arrivals import Look, Settled, file_identity, forget_looks, known_looks, record_arrivals
-from resources.ledger.batches import claim, give_back, plan
+from resources.ledger.batches import claim, give_back
+from resources.ledger.planning import plan
 from resources.ledger.queries import list_files
 from resources.ledger.tables import file_history, files
 from tests.ledger.conftest import ROOMY, SOURCE, STORE, Land, dump, end, moves_of

@@ -14,11 +14,9 @@ from resources.ledger import FileState, Ledger
 from resources.ledger.batches import (
     Batch,
     BatchBusy,
-    BatchLimits,
     BatchState,
     NotClaimed,
     UnknownBatch,
-    batch_id_for,
     claim,
     count_lost_request,
     due,
@@ -26,10 +24,10 @@ from resources.ledger.batches import (
     get_batch,
     give_back,
     live,
-    plan,
     release,
 )
 from resources.ledger.database import utc_now
+from resources.ledger.planning import BatchLimits, batch_id_for, plan
 from resources.ledger.queries import count_by_state, count_states_of_batch, list_files
 from resources.ledger.tables import batches, files, leases
 from tests.ledger.conftest import ROOMY, SOURCE, Land, dump, end, moves_of

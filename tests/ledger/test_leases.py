@@ -13,9 +13,10 @@ from sqlalchemy import select, update
 
 from pipeline_assets.heartbeat import Heartbeat
 from resources.ledger import FileState, Ledger
-from resources.ledger.batches import Claim, claim, free_dead, give_back, plan
+from resources.ledger.batches import Claim, claim, free_dead, give_back
 from resources.ledger.database import utc_now
 from resources.ledger.leases import Lease, LeaseLost, acquire, check, drop, is_dead, is_live, renew, this_process
+from resources.ledger.planning import plan
 from resources.ledger.publishing import Outcome, end_commit_turn, publish, published_snapshots, take_commit_turn
 from resources.ledger.tables import leases
 from tests.ledger.conftest import ROOMY, SOURCE, Land, dump

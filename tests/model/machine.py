@@ -24,9 +24,10 @@ from pipeline_assets.columns import arrow_schema
 from pipeline_assets.source import NoConfig
 from resources.lake.lake import TableName
 from resources.landing.store import StoreError
-from resources.ledger.batches import BatchBusy, BatchLimits, NotClaimed, plan, release
+from resources.ledger.batches import BatchBusy, NotClaimed, release
 from resources.ledger.database import utc_now
 from resources.ledger.leases import LeaseLost
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.pruning import redo
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import row_counts

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from pipeline_assets import batch_run
+from pipeline_assets import batch_commit, batch_run
 from resources.lake.lake import Lake
 
 _mine = threading.local()
@@ -152,13 +152,13 @@ def stepped() -> Iterator[None]:
     with (
         patch.object(batch_run, "ReaderPool", _Pool),
         patch.object(batch_run, "Heartbeat", _NoHeartbeat),
-        patch.object(batch_run, "time", clock),
+        patch.object(batch_commit, "time", clock),
         patch.object(batch_run, "_run_claimed", _before("claimed", batch_run._run_claimed)),
         patch.object(batch_run, "_read_all", _after("read", batch_run._read_all)),
-        patch.object(batch_run, "snapshots_in_use", _after("decided", batch_run.snapshots_in_use)),
+        patch.object(batch_commit, "snapshots_in_use", _after("decided", batch_run.snapshots_in_use)),
         patch.object(Lake, "commit", _between_tables(Lake.commit)),
-        patch.object(batch_run, "publish", _before("publishing", batch_run.publish)),
+        patch.object(batch_commit, "publish", _before("publishing", batch_run.publish)),
         patch.object(batch_run, "give_back", _unless_killed(batch_run.give_back)),
-        patch.object(batch_run, "end_commit_turn", _unless_killed(batch_run.end_commit_turn)),
+        patch.object(batch_commit, "end_commit_turn", _unless_killed(batch_commit.end_commit_turn)),
     ):
         yield

@@ -15,8 +15,9 @@ from pipeline_assets.operations.backup import MANIFEST, BackupFailed, back_up
 from pipeline_assets.operations.balance import balance
 from pipeline_assets.operations.maintain import maintain
 from pipeline_assets.operations.reconcile import reconcile
-from resources.ledger.batches import due, plan
+from resources.ledger.batches import due
 from resources.ledger.leases import is_live
+from resources.ledger.planning import plan
 from resources.ledger.queries import count_by_state
 from resources.platform import Platform
 from resources.settings import Settings

@@ -12,7 +12,8 @@ from pipeline_assets.operations.reconcile import reconcile
 from pipeline_assets.source import NoConfig
 from resources.lake.lake import UnknownRows
 from resources.lake.sql import run_query
-from resources.ledger.batches import BatchBusy, BatchLimits, claim, plan
+from resources.ledger.batches import BatchBusy, claim
+from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.queries import count_by_state
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals

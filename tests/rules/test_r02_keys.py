@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from resources.ledger.batches import batch_id_for
+from resources.ledger.planning import batch_id_for
 from resources.platform import Platform
 from tests.conftest import Put
 from tests.running import next_batch, run, toy

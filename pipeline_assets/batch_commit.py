@@ -1,0 +1,115 @@
+"""How a batch becomes visible: its rows in every table, and its outcomes in the ledger, in one commit turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from pipeline_assets.batch_context import BatchContext, Work
+from pipeline_assets.generations import STAYS, keep_what_stood, older_replaced
+from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.source import FileSource
+from resources.lake.lake import Committed, TableName
+from resources.ledger import FileState
+from resources.ledger.aggregates import snapshots_in_use
+from resources.ledger.batches import Claim, is_known
+from resources.ledger.erasure import forgotten_among
+from resources.ledger.leases import Lease
+from resources.ledger.publishing import (
+    NO_RIVALS,
+    Outcome,
+    duplicates,
+    end_commit_turn,
+    files_with_rows,
+    publish,
+    published_snapshots,
+    rivals,
+    take_commit_turn,
+)
+from resources.platform import Platform
+
+
+def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbeat) -> dict[str, Committed]:
+    """Write every table and publish them together. The caller's claim ends with it."""
+    platform, source, reporter = context.platform, context.source, context.reporter
+    ledger = platform.ledger
+    with _commit_turn(context, claimed, heartbeat) as turn:
+        forgotten = forgotten_among(ledger, work.outcomes)
+        work.outcomes |= {file_id: Outcome(file_id, FileState.FORGOTTEN) for file_id in forgotten}
+        good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
+        others = rivals(ledger, good) if source.overwrite == "replace" else NO_RIVALS
+        for file_id in others.outdated:
+            work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
+        doubles = _mark_duplicates(platform, source, work)
+        mine = files_with_rows(ledger, [*(file.file_id for file in claimed.files), *claimed.older])
+        keep_what_stood(platform, source, claimed, work.outcomes, mine, reporter)
+        replaced = older_replaced(claimed, work.outcomes)
+        stays = {
+            i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS
+        } | claimed.older.keys() - replaced
+        remove = others.to_remove | (mine - stays)
+        unwanted = others.outdated | doubles | forgotten
+        base = published_snapshots(ledger, source.name)
+        in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
+        write = partial(
+            platform.lake.commit,
+            batch_id=claimed.batch.batch_id,
+            run_id=claimed.run_id,
+            knows_batch=partial(is_known, ledger),
+        )
+        tables: dict[str, Committed] = {}
+        for table in source.tables:
+            name = TableName(source.name, table.name)
+            before, used = base.get(table.name), in_use.get(table.name, set())
+            added = work.data_files.get(table.name, [])
+            committed = write(name, base=before, add=added, remove_file_ids=remove, in_use=used)
+            if unwanted:
+                built = committed.snapshot_id
+                committed = write(name, base=built, add=[], remove_file_ids=unwanted, keep=before, in_use=used)
+            tables[table.name] = committed
+        heartbeat.stop()
+        publish(
+            ledger,
+            claimed,
+            turn,
+            {name: committed.snapshot_id for name, committed in tables.items()},
+            list(work.outcomes.values()),
+            superseded=sorted((others.older | replaced) - others.outdated),
+            rows_removed=sorted(remove),
+        )
+    return tables
+
+
+def _mark_duplicates(platform: Platform, source: FileSource, work: Work) -> frozenset[str]:
+    """Files whose bytes are committed under another key already; their rows are not wanted."""
+    contents = {
+        o.file_id: o.content for o in work.outcomes.values() if o.state == FileState.COMMITTED and o.content is not None
+    }
+    found = duplicates(platform.ledger, source.name, contents) if contents else {}
+    for file_id, key in found.items():
+        note = f"the same bytes are committed as {key}"
+        work.outcomes[file_id] = Outcome(file_id, FileState.DUPLICATE, note=note)
+    return frozenset(found)
+
+
+@contextmanager
+def _commit_turn(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) -> Iterator[Lease]:
+    platform, source = context.platform, context.source
+    waited = False
+    while True:
+        turn = take_commit_turn(platform.ledger, source.name, claimed.run_id, platform.settings.lease_seconds)
+        if turn is not None:
+            break
+        if not waited:
+            context.reporter.say(f"waiting: another run commits to the tables of {source.name}")
+            waited = True
+        time.sleep(0.1)
+    heartbeat.keep(turn)
+    try:
+        yield turn
+    except BaseException:
+        heartbeat.release(turn)
+        end_commit_turn(platform.ledger, turn)
+        raise
