@@ -155,9 +155,9 @@ def stepped() -> Iterator[None]:
         patch.object(batch_commit, "time", clock),
         patch.object(batch_run, "_run_claimed", _before("claimed", batch_run._run_claimed)),
         patch.object(batch_run, "_read_all", _after("read", batch_run._read_all)),
-        patch.object(batch_commit, "snapshots_in_use", _after("decided", batch_run.snapshots_in_use)),
+        patch.object(batch_commit, "snapshots_in_use", _after("decided", batch_commit.snapshots_in_use)),
         patch.object(Lake, "commit", _between_tables(Lake.commit)),
-        patch.object(batch_commit, "publish", _before("publishing", batch_run.publish)),
+        patch.object(batch_commit, "publish", _before("publishing", batch_commit.publish)),
         patch.object(batch_run, "give_back", _unless_killed(batch_run.give_back)),
         patch.object(batch_commit, "end_commit_turn", _unless_killed(batch_commit.end_commit_turn)),
     ):
