@@ -196,17 +196,26 @@ def export(what: str, output: Path) -> None:
 @main.command()
 @click.option("--source", "source_name", help="Only this source.")
 @click.option("--accept-loss", is_flag=True, help="Build lost tables anew without files that are gone from the store.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change nothing; safe at any moment, also beside running batches."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def reconcile(source_name: str | None, accept_loss: bool, as_json: bool) -> None:
+def reconcile(source_name: str | None, accept_loss: bool, only_check: bool, as_json: bool) -> None:
     """Compare landing store, ledger and tables, and mend what differs; `strandline drain` then reads what is missing.
 
-    Exit code: 0 all agree, 3 something was mended or is to be read again.
+    Exit code: 0 all agree, 3 something was mended or is to be read again. With --check: 0 all agree and every file is
+    settled, 3 all agree and some files are not done yet, 1 they differ.
     """
+    from cli.check import check_sources
     from cli.reconcile import reconcile_sources
     from pipeline_assets.registry import SOURCES, get_source
 
     platform = _platform()
     sources = (get_source(source_name),) if source_name else SOURCES
+    if only_check:
+        if accept_loss:
+            raise click.UsageError("--check changes nothing, so --accept-loss says nothing beside it")
+        sys.exit(check_sources(platform, sources, as_json=as_json))
     sys.exit(reconcile_sources(platform, sources, accept_loss=accept_loss, as_json=as_json))
 
 

@@ -69,6 +69,12 @@ def balance(platform: Platform, source: FileSource) -> Balance:
         from_start = False
         if look.complete:
             break
+    compare_tables(platform, source, found)
+    return found
+
+
+def compare_tables(platform: Platform, source: FileSource, found: Balance) -> None:
+    """Compare the published tables with the ledger's counts, into `found`. Changes nothing; safe beside running batches."""
     sure: set[tuple[str, Difference]] | None = None
     for _ in range(_LOOKS):
         seen, is_of_one_moment = _look(platform, source, found)
@@ -77,7 +83,6 @@ def balance(platform: Platform, source: FileSource) -> Balance:
             break
     for kind, (table, what) in sorted(sure or ()):
         getattr(found, kind).setdefault(table, []).append(what)
-    return found
 
 
 def _look(platform: Platform, source: FileSource, found: Balance) -> tuple[set[tuple[str, Difference]], bool]:
