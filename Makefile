@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo dev bench test lint types check setup lock clean
+.PHONY: help demo dev bench soak test lint types check setup lock clean
 help:
 	@echo "make demo    set up, start the UI, land generated files, show the rows (Ctrl-C stops it)"
 	@echo "make dev     set up, start the UI with the sensors on (http://127.0.0.1:3000)"
 	@echo "make test    set up, run the tests"
 	@echo "make check   lint, types, import rules, tests: what CI runs"
 	@echo "make bench   measure against named peers (minutes)"
+	@echo "make soak    five toy sources under a steady load for 30 minutes: what is lost, what grows"
 	@echo "make lock    pin the requirements anew"
 	@echo "make clean   remove .venv (never .strandline, which holds data)"
 
@@ -26,6 +27,9 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)
+
+soak: setup
+	$(BIN)/python -m bench.soak $(OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -32,11 +32,11 @@ def measure(folder: Path, uploads: int) -> Row:
     write_examples(files, good=uploads + 1, broken=False, seed=2)
     chance = random.Random(1)
     seconds = []
-    port = _free_port()
+    port = free_port()
     command = ["-m", "cli.main", "dev", "-h", _LOCALHOST, "-p", str(port)]
     environment = {"STRANDLINE_HOME": str(platform.settings.home)}
     with Server(command, environment, folder / "dev.log") as server:
-        _wait_for_answer(server, f"http://{_LOCALHOST}:{port}/server_info")
+        wait_for_answer(server, f"http://{_LOCALHOST}:{port}/server_info")
         for number, path in enumerate(sorted(files.rglob("*.mat"))[: uploads + 1]):
             time.sleep(chance.uniform(*_IDLE_SECONDS))
             took = _upload(platform, server, path, f"ecg/{path.name}")
@@ -74,7 +74,7 @@ def _is_visible(platform: Platform, key: str) -> bool:
     return found.num_rows > 0
 
 
-def _wait_for_answer(server: Server, address: str) -> None:
+def wait_for_answer(server: Server, address: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         server.check_alive()
@@ -86,7 +86,7 @@ def _wait_for_answer(server: Server, address: str) -> None:
     raise RuntimeError(f"nothing answered at {address} within {_START_SECONDS:.0f} s; see {server.log}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_LOCALHOST, 0))
         return int(probe.getsockname()[1])

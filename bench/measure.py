@@ -93,6 +93,11 @@ class Server:
                 start_new_session=True,
             )
 
+    @property
+    def session(self) -> int:
+        """The session that all its processes are in."""
+        return self._process.pid
+
     def check_alive(self) -> None:
         if self._process.poll() is not None:
             last = self.log.read_text(errors="replace")[-4000:]
@@ -154,6 +159,15 @@ def _members(session: int) -> Iterator[int]:
             yield int(entry)
 
 
+def processes_of(session: int) -> dict[int, str]:
+    """The command lines of a session's processes, by process id."""
+    found = {}
+    for pid in _members(session):
+        with suppress(OSError):
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
+
+
 def _state(pid: int) -> str:
     fields = _stat(pid)
     return fields[0] if fields else ""
@@ -183,10 +197,11 @@ class _Memory:
 
     def _look(self) -> None:
         while not self._ended.wait(_SAMPLE_SECONDS):
-            self._peak_kib = max(self._peak_kib, sum(map(_pss_kib, _members(self._session))))
+            self._peak_kib = max(self._peak_kib, sum(map(pss_kib, _members(self._session))))
 
 
-def _pss_kib(pid: int) -> int:
+def pss_kib(pid: int) -> int:
+    """Proportional set size of a process; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -14,8 +14,8 @@ from resources.settings import Settings
 _WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
 
 
-def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
-    """Become `dagster dev`. Does not return."""
+def run_dagster_dev(settings: Settings, options: Sequence[str], workspace: Path = _WORKSPACE) -> None:
+    """Become `dagster dev` on a workspace, the platform's own unless another is named. Does not return."""
     use_dagster_home(settings)
     make_databases(settings)
     if settings.landing_folder is not None:
@@ -25,4 +25,4 @@ def run_dagster_dev(settings: Settings, options: Sequence[str]) -> None:
     # Started in the background of a script, this process may ignore Ctrl-C; `dagster dev` needs it to stop cleanly.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     log_format = ("--log-format", "json") if settings.log_format == "json" else ()
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), *log_format, *options])
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), *log_format, *options])
