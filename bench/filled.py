@@ -51,7 +51,7 @@ _FILL = (
        WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
        SELECT lower(hex(randomblob(12))), :source, :store, printf('%s/%04d/%09d.mat', :source, n / 10000, n), 'v' || n,
               1000, 0, :at, :at, 'committed',
-              strftime('%Y%m%dT%H%M%S000-fill', '2020-01-01', '+' || (n / :batch) * :apart || ' seconds'),
+              strftime('%Y%m%dT%H%M%S000-fill', '2020-01-01', '+' || ((n / :batch) * :apart) || ' seconds'),
               'fill', 1, :at FROM numbers""",
     """INSERT INTO looks (store, key, source, size_bytes, mtime_ns, looked_at, version, file_id)
        SELECT store, key, source, size_bytes, :mtime_ns, :at, version, file_id FROM files""",

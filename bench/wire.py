@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["X-Amz-Target"].endswith("ReceiveMessage"):
             with self.lock:
-                numbers = [n for n, _ in zip(self.given, range(body["MaxNumberOfMessages"]), strict=False)]
+                numbers = list(itertools.islice(self.given, body["MaxNumberOfMessages"]))
             messages = [
                 {"MessageId": str(n), "ReceiptHandle": str(n), "MD5OfBody": "", "Body": notification(n)}
                 for n in numbers
