@@ -17,7 +17,7 @@ from resources.landing.store import LandingStore
 from resources.ledger import Ledger
 from resources.ledger.arrivals import EACH_ALONE, Delivery, Settled, record_arrivals
 
-_MESSAGES_AT_ONCE = 200
+_MESSAGES_AT_ONCE = 1000
 _DEEPEST_ENVELOPE = 3
 
 _log = logging.getLogger(__name__)
