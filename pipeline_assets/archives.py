@@ -235,14 +235,18 @@ def _damage_refused(name: str) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        raise Refused("unsupported_archive", f"{error}. Pack it again, deflated and in one part.", location=name) from error
+        raise Refused(
+            "unsupported_archive", f"{error}. Pack it again, deflated and in one part.", location=name
+        ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, RuntimeError, OverflowError) as error:
         where = f"member {name!r} is damaged" if name else "the zip is damaged"
         raise Refused("damaged_archive", f"{where} ({error}). Pack and send it again.", location=name) from error
     except OSError as error:
         if error.errno is not None and error.errno != 22:  # EINVAL: it says that its bytes lie before its begin
             raise
-        raise Refused("damaged_archive", f"the zip is damaged ({error}). Pack and send it again.", location=name) from error
+        raise Refused(
+            "damaged_archive", f"the zip is damaged ({error}). Pack and send it again.", location=name
+        ) from error
 
 
 class _Unpacker(Protocol):

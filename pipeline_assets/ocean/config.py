@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from typing_extensions import Annotated, Self
 
 from pipeline_assets.ocean.limits import DEFAULT_LIMITS, Climatology, Limits
 
@@ -43,7 +42,9 @@ class OceanConfig(BaseModel):
     max_unpacked_mb: float = Field(
         512.0, gt=0, description="size that an archive or packed file may unpack to, MB (10^6 bytes)"
     )
-    max_members: int = Field(5_000, ge=1, description="most files of an archive; the largest cruises have some hundreds")
+    max_members: int = Field(
+        5_000, ge=1, description="most files of an archive; the largest cruises have some hundreds"
+    )
     max_values: int = Field(
         50_000_000, ge=1, description="most values that a NetCDF file may declare; guards against sizes nobody can hold"
     )
@@ -62,7 +63,9 @@ class OceanConfig(BaseModel):
     csv_at_once: Annotated[int | None, BeforeValidator(_none_from_text)] = Field(
         None, ge=1, description="the same for plain CSV files"
     )
-    csv_columns: CsvColumns = Field(default_factory=CsvColumns, description="which columns of a plain CSV file are what")
+    csv_columns: CsvColumns = Field(
+        default_factory=CsvColumns, description="which columns of a plain CSV file are what"
+    )
     compliance: bool = Field(True, description="whether NetCDF files that land are scored against the CF conventions")
     qartod: dict[str, Limits] = Field(
         default_factory=dict,
@@ -84,7 +87,9 @@ class OceanConfig(BaseModel):
         "for CTD and Trajectory Data 3.7 (2023), test 14, https://doi.org/10.13155/33951",
     )
     density_fail_kg_m3: float = Field(
-        0.3, ge=0, description="the same above which the levels fail, kg/m3; the value is Strandline's own: ten times it"
+        0.3,
+        ge=0,
+        description="the same above which the levels fail, kg/m3; the value is Strandline's own: ten times it",
     )
     speed_max_m_s: float = Field(
         15.0, gt=0, description="most speed between two casts, m/s; no research vessel is faster. Strandline's own"

@@ -97,7 +97,10 @@ def _of_casts(file: CruiseFile, cruise: NDArray[Any], index: NDArray[np.int32]) 
 def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) -> Rows:
     """One row for each value, parameter by parameter, so that one parameter's values lie together in the data files."""
     everywhere = np.arange(file.rows, dtype=np.int32)
-    at = [everywhere if one.parameter.present is None else np.flatnonzero(one.parameter.present).astype(np.int32) for one in judged]
+    at = [
+        everywhere if one.parameter.present is None else np.flatnonzero(one.parameter.present).astype(np.int32)
+        for one in judged
+    ]
     lengths = [len(rows) for rows in at]
     row = np.concatenate(at) if at else everywhere[:0]
     number = np.repeat(np.arange(len(judged), dtype=np.int32), lengths)

@@ -59,7 +59,9 @@ def levels_of(file: CruiseFile) -> Levels:
     with np.errstate(invalid="ignore"):
         usable = (pressure > -10) & (pressure < 12_000)
     if usable.any():
-        depth = -gsw.z_from_p(np.where(usable, pressure, np.nan), np.where(np.isnan(latitude), _UNKNOWN_LATITUDE, latitude))
+        depth = -gsw.z_from_p(
+            np.where(usable, pressure, np.nan), np.where(np.isnan(latitude), _UNKNOWN_LATITUDE, latitude)
+        )
     with np.errstate(invalid="ignore"):
         known = usable & (salinity >= 0) & (salinity < 50) & (temperature > -5) & (temperature < 50)
         known &= ~np.isnan(latitude) & ~np.isnan(longitude)
@@ -71,7 +73,9 @@ def levels_of(file: CruiseFile) -> Levels:
     return Levels(latitude, longitude, time, depth, temperature, salinity, absolute, conservative, sigma0)
 
 
-def inversions(file: CruiseFile, levels: Levels, order: NDArray[np.int64], starts: NDArray[np.bool_], config: OceanConfig) -> NDArray[np.int8]:
+def inversions(
+    file: CruiseFile, levels: Levels, order: NDArray[np.int64], starts: NDArray[np.bool_], config: OceanConfig
+) -> NDArray[np.int8]:
     """The test of density inversion for every row. order: rows in the order of the tests; starts: of that order."""
     flags = qartod.not_evaluated(levels.sigma0)
     if file.axis != "pressure" or np.isnan(levels.sigma0).all():

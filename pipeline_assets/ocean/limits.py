@@ -8,8 +8,9 @@ without a source of their own are Strandline's: wide enough that the GO-SHIP sec
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from typing_extensions import Self
 
 Span = tuple[float, float]
 

@@ -39,7 +39,9 @@ STANDARD_NAMES: dict[str, tuple[str, ...]] = {
     "moles_of_dissolved_organic_carbon_per_unit_mass_in_sea_water": ("DOC",),
     "mass_concentration_of_chlorophyll_in_sea_water": ("CHLORA", "CTDFLUOR_TSG", "CPHL"),
     "sea_water_fluorescence": ("CTDFLUOR", "FLUORC", "FLUOR"),
-    "volume_beam_attenuation_coefficient_of_radiative_flux_in_sea_water_corrected_for_pure_water_attenuance": ("CTDBEAMCP",),
+    "volume_beam_attenuation_coefficient_of_radiative_flux_in_sea_water_corrected_for_pure_water_attenuance": (
+        "CTDBEAMCP",
+    ),
     "volume_beam_attenuation_coefficient_of_radiative_flux_in_sea_water": ("CTDXMISS", "XMISS", "TRANSM", "TRANS"),
     "sea_floor_depth_below_sea_surface": ("DEPTH",),
     "sea_water_electrical_conductivity": ("CTDCOND", "COND", "CNDC"),
@@ -55,7 +57,10 @@ _KNOWN = frozenset(STANDARD_NAMES)
 _SEABIRD: tuple[tuple[str, str], ...] = (
     (r"pr(DM|dM|SM|M|50M[0-9]?|E|DE|SE|dE)?$", PRESSURE),
     (r"(depSM|depFM|depS|depF)$", "depth"),
-    (r"(t[0-9]?(090|068|190|168|90|68)C?m?|t[vn]?[0-9]?(90|68)C|t(090|190)|tv[0-9](90|68)C|t[0-9]{2,3}C)$", TEMPERATURE),
+    (
+        r"(t[0-9]?(090|068|190|168|90|68)C?m?|t[vn]?[0-9]?(90|68)C|t(090|190)|tv[0-9](90|68)C|t[0-9]{2,3}C)$",
+        TEMPERATURE,
+    ),
     (r"potemp[0-9]*C$", "sea_water_potential_temperature"),
     (r"sal[0-9]{2}$", SALINITY),
     (r"(sbeox|sbox)[0-9]?mm/kg$", OXYGEN_MASS),

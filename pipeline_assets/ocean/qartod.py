@@ -69,9 +69,9 @@ def rate_of_change(
     if apart is not None:
         compared &= ~apart[1:]
     flags[1:][compared & (rate > most)] = SUSPECT
-    flags[1:][(np.isnan(rate) & ~np.isnan(values[1:]) & compared) | (~compared & ~starts[1:] & ~np.isnan(values[1:]))] = (
-        NOT_EVALUATED
-    )
+    flags[1:][
+        (np.isnan(rate) & ~np.isnan(values[1:]) & compared) | (~compared & ~starts[1:] & ~np.isnan(values[1:]))
+    ] = NOT_EVALUATED
     return flags
 
 
@@ -117,7 +117,9 @@ def _ends_flat_run(values: Values, count: int, tolerance: float) -> NDArray[np.b
     return found
 
 
-def density_inversion(density: Values, pressure: Values, starts: NDArray[np.bool_], suspect: float, fail: float) -> Flags:
+def density_inversion(
+    density: Values, pressure: Values, starts: NDArray[np.bool_], suspect: float, fail: float
+) -> Flags:
     """Denser water above lighter: both levels are suspect, or fail, where density decreases downwards by the thresholds.
 
     density: potential density, kg/m3. suspect, fail: decreases, kg/m3, as positive numbers.

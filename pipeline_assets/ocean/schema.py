@@ -56,7 +56,9 @@ class Observations(pa.DataFrameModel):
     )
     text: Series[Category] = pa.Field(nullable=True, description="what stands there instead of a number")
     flag: Series[pd.Int16Dtype] = pa.Field(
-        nullable=True, description="the originator's quality flag, as in the file, be it legal or not", metadata={"unit": "1"}
+        nullable=True,
+        description="the originator's quality flag, as in the file, be it legal or not",
+        metadata={"unit": "1"},
     )
     qartod: Series[np.int8] = _qartod("all tests together, the worst of them")
     qartod_gross_range: Series[np.int8] = _qartod("gross range")
@@ -95,13 +97,19 @@ class Levels(pa.DataFrameModel):
     )
     pressure_dbar: Series[np.float64] = pa.Field(nullable=True, description="sea pressure", metadata={"unit": "dbar"})
     depth_m: Series[np.float64] = pa.Field(
-        nullable=True, description="depth below the surface, by TEOS-10 from pressure and latitude", metadata={"unit": "m"}
+        nullable=True,
+        description="depth below the surface, by TEOS-10 from pressure and latitude",
+        metadata={"unit": "m"},
     )
     temperature_c: Series[np.float64] = pa.Field(
-        nullable=True, description="in-situ temperature, ITS-90, of the first column with a usable value", metadata={"unit": "degC"}
+        nullable=True,
+        description="in-situ temperature, ITS-90, of the first column with a usable value",
+        metadata={"unit": "degC"},
     )
     practical_salinity: Series[np.float64] = pa.Field(
-        nullable=True, description="practical salinity, PSS-78, of the first column with a usable value", metadata={"unit": "1"}
+        nullable=True,
+        description="practical salinity, PSS-78, of the first column with a usable value",
+        metadata={"unit": "1"},
     )
     absolute_salinity_g_kg: Series[np.float64] = pa.Field(
         nullable=True, description="absolute salinity, TEOS-10", metadata={"unit": "g/kg"}
@@ -148,7 +156,9 @@ class Casts(pa.DataFrameModel):
     pressure_not_increasing: Series[np.int32] = _count(
         "levels that lie no deeper than the one before, in profiles whose levels go down", ["levels.pressure_dbar"]
     )
-    qartod_location: Series[np.int8] = _qartod("location: on the globe, and within a ship's reach of the cast before", ["file"])
+    qartod_location: Series[np.int8] = _qartod(
+        "location: on the globe, and within a ship's reach of the cast before", ["file"]
+    )
     qartod_time: Series[np.int8] = _qartod("time: no earlier than deep-sea research, no later than now", ["file"])
     member: Series[str] = _text("file of the archive that the cast came from", nullable=True)
     headers: Series[str] = _text("other header lines of the cast, as KEY = value", nullable=True)
@@ -198,7 +208,9 @@ class Files(pa.DataFrameModel):
         "N or S where the positions lie around a pole, else empty", ["levels.latitude", "levels.longitude"],
         isin=("", "N", "S"),
     )  # fmt: skip
-    values_flagged_bad: Series[np.int64] = _count("values that the originator calls bad or questionable", ["observations.flag"])
+    values_flagged_bad: Series[np.int64] = _count(
+        "values that the originator calls bad or questionable", ["observations.flag"]
+    )
     values_qartod_suspect: Series[np.int64] = _count("values that QARTOD's tests suspect", ["observations.qartod"])
     values_qartod_fail: Series[np.int64] = _count("values that fail QARTOD's tests", ["observations.qartod"])
     findings_error: Series[np.int32] = _count("kinds of findings that make data wrong or unusable", ["findings.code"])

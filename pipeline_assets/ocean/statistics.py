@@ -91,7 +91,9 @@ def _counted(index: NDArray[np.int32], mask: NDArray[np.bool_], casts: int) -> N
     return np.bincount(index[mask], minlength=casts).astype(np.int32)
 
 
-def _flag_counts(parameter: Parameter, index: NDArray[np.int32], rows: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
+def _flag_counts(
+    parameter: Parameter, index: NDArray[np.int32], rows: NDArray[np.int64]
+) -> dict[str, NDArray[np.int32]]:
     casts = len(rows)
     if parameter.flags is None:
         zero = np.zeros(casts, dtype=np.int32)

@@ -174,7 +174,9 @@ def joined(parts: Sequence[CruiseFile], base: CruiseFile) -> CruiseFile:
                 whole.text[at] = one.text
     base.casts = [cast for part in parts for cast in part.casts]
     offsets = np.cumsum([0, *(len(part.casts) for part in parts)])
-    base.cast_index = _together([part.cast_index + offset for part, offset in zip(parts, offsets, strict=False)], np.int32)
+    base.cast_index = _together(
+        [part.cast_index + offset for part, offset in zip(parts, offsets, strict=False)], np.int32
+    )
     base.pressure = _together([part.pressure for part in parts], np.float64)
     base.parameters = list(columns.values())
     for one in base.parameters:

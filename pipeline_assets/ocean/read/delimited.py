@@ -108,7 +108,9 @@ def as_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[Any] | No
     # float() takes what no data file means: digits grouped by underscores.
     plain = np.array([None if text is None or "_" in text else text for text in texts], dtype=object)
     values = pd.to_numeric(pd.Series(plain), errors="coerce").to_numpy(dtype=np.float64)
-    said_nothing = np.array([text is None or text.lower() in {"nan", "na", "n/a", "null", "none", "-"} for text in texts])
+    said_nothing = np.array(
+        [text is None or text.lower() in {"nan", "na", "n/a", "null", "none", "-"} for text in texts]
+    )
     left = np.where(np.isnan(values) & ~said_nothing, texts, None)
     return values, left if any(text is not None for text in left) else None
 

@@ -35,9 +35,7 @@ def read_bottle(file: LandedFile, config: OceanConfig) -> CruiseFile:
     content = file.read_bytes()
     findings = Findings()
     text = normalised(content, findings)
-    parts = [
-        _part(cut(piece, "BOTTLE", closed, line), file.key) for piece, closed, line in split_casts(text, "BOTTLE")
-    ]
+    parts = [_part(cut(piece, "BOTTLE", closed, line), file.key) for piece, closed, line in split_casts(text, "BOTTLE")]
     base = CruiseFile(
         **identity(file, content), kind=KIND, casts=[], cast_index=np.empty(0, np.int32), pressure=np.empty(0),
         parameters=[], findings=findings,
@@ -68,7 +66,9 @@ def _part(text: ExchangeText, key: str) -> CruiseFile:
     index, casts = _casts(names, columns, keys, section, findings, rows)
 
     def where(row: int) -> str:
-        return f"row {row + 1} (station {keys['STNNBR'][row]}, cast {keys['CASTNO'][row]}, sample {keys['SAMPNO'][row]})"
+        return (
+            f"row {row + 1} (station {keys['STNNBR'][row]}, cast {keys['CASTNO'][row]}, sample {keys['SAMPNO'][row]})"
+        )
 
     found = columns_of.parameters(
         names, text.units, columns, leave_out=columns_of.KEYS | columns_of.PLACE, scheme="woce_sample",
@@ -155,7 +155,9 @@ def _check_keys(names: tuple[str, ...], keys: dict[str, NDArray[Any]], findings:
             findings.add("missing_key_column", "error", "a key column is missing", parameter=name)
         else:
             missing = np.array([not text for text in keys[name]], dtype=bool)
-            findings.add_rows("partial_key", "error", "a row has no value in a key column", missing, where, parameter=name)
+            findings.add_rows(
+                "partial_key", "error", "a row has no value in a key column", missing, where, parameter=name
+            )
     sample = "SAMPNO" if "SAMPNO" in names else "BTLNBR"
     if sample not in names:
         findings.add("missing_key_column", "error", "neither SAMPNO nor BTLNBR is there", parameter="SAMPNO")

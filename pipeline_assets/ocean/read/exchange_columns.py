@@ -112,7 +112,9 @@ def parameters(
             )  # fmt: skip
         if text is not None:
             _note_texts(name, values, text, findings, where)
-        found.append(Parameter(name, unit, values, flags, text, None, standard_name, scheme if flags is not None else ""))
+        found.append(
+            Parameter(name, unit, values, flags, text, None, standard_name, scheme if flags is not None else "")
+        )
     return found
 
 

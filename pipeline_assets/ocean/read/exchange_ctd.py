@@ -22,7 +22,19 @@ from pipeline_assets.ocean.read.exchange_lines import ExchangeText, cut, recogni
 from pipeline_assets.ocean.read.text import begin_of, normalised
 
 KIND = "exchange_ctd"
-_PLACE_HEADERS = {"EXPOCODE", "SECT_ID", "SECT", "SECTID", "STNNBR", "CASTNO", "DATE", "TIME", "LATITUDE", "LONGITUDE", "DEPTH"}
+_PLACE_HEADERS = {
+    "EXPOCODE",
+    "SECT_ID",
+    "SECT",
+    "SECTID",
+    "STNNBR",
+    "CASTNO",
+    "DATE",
+    "TIME",
+    "LATITUDE",
+    "LONGITUDE",
+    "DEPTH",
+}
 _DEGREES = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]*)?)(?:\s+([0-9]+(?:\.[0-9]*)?))?\s*([NSEW])?\s*", re.IGNORECASE)
 
 
@@ -212,5 +224,7 @@ def _degrees(text: str, name: str, findings: Findings) -> float:
     if found is None or (found[2] is None and found[3] is None):
         return _number(text.strip(), name, findings)
     value = abs(float(found[1])) + float(found[2] or 0) / 60
-    findings.add("degrees_minutes", "info", "a position is no decimal number; read as degrees and minutes", parameter=name)
+    findings.add(
+        "degrees_minutes", "info", "a position is no decimal number; read as degrees and minutes", parameter=name
+    )
     return -value if (found[3] or "").upper() in {"S", "W"} or found[1].startswith("-") else value

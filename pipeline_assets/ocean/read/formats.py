@@ -11,7 +11,6 @@ from pipeline_assets.ocean.read.cruise_file import CruiseFile
 from pipeline_assets.ocean.read.exchange_bottle import read_bottle, recognise_bottle
 from pipeline_assets.ocean.read.exchange_ctd import read_ctd, recognise_ctd
 
-
 HEAD_BYTES = 512
 
 
