@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -212,7 +213,7 @@ def _check_member(info: zipfile.ZipInfo, limits: ArchiveLimits) -> None:
 def _check_overlap(infos: list[zipfile.ZipInfo]) -> None:
     """Members that share packed bytes make a small file unpack to anything (Fifield 2019, A better zip bomb)."""
     ordered = sorted(infos, key=lambda info: info.header_offset)
-    for info, following in zip(ordered, ordered[1:], strict=False):
+    for info, following in pairwise(ordered):
         if info.header_offset + info.compress_size > following.header_offset:
             raise Refused(
                 "archive_bomb",

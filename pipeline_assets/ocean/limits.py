@@ -8,7 +8,7 @@ without a source of their own are Strandline's: wide enough that the GO-SHIP sec
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -28,9 +28,9 @@ class Limits(BaseModel):
     gross_fail: Span | None = None
     gross_suspect: Span | None = None
     spike: Span | None = None
-    rate_per_dbar: float | None = Field(None, gt=0)
-    rate_per_s: float | None = Field(None, gt=0)
-    flat_tolerance: float = Field(1e-6, gt=0)
+    rate_per_dbar: Annotated[float | None, Field(gt=0)] = None
+    rate_per_s: Annotated[float | None, Field(gt=0)] = None
+    flat_tolerance: Annotated[float, Field(gt=0)] = 1e-6
     flat_dbar: Span | None = None
     flat_s: Span | None = None
 

@@ -70,7 +70,7 @@ _SEABIRD: tuple[tuple[str, str], ...] = (
     (r"(latitude|lat)$", "latitude"),
     (r"(longitude|lon)$", "longitude"),
     (r"ph$", "sea_water_ph_reported_on_total_scale"),
-    (r"fl.*$", "sea_water_fluorescence"),
+    (r"fl(?!ag).*$", "sea_water_fluorescence"),
     (r"turb.*$", "sea_water_turbidity"),
     (r"par[0-9]?$", "downwelling_photosynthetic_photon_flux_in_sea_water"),
     (r"svc[mcw]$", "speed_of_sound_in_sea_water"),

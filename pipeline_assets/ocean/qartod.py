@@ -91,10 +91,10 @@ def flat_line(values: Values, axis: Values, starts: NDArray[np.bool_], lengths: 
             counts = (int(lengths[0] // step), int(lengths[1] // step))
             counts_by_cast.setdefault(counts, []).append((int(first), int(end)))
     for (suspect_count, fail_count), casts in counts_by_cast.items():
-        for count, flag in ((suspect_count, SUSPECT), (fail_count, FAIL)):
+        for needed, flag in ((suspect_count, SUSPECT), (fail_count, FAIL)):
             flat = np.zeros(len(values), dtype=bool)
             for first, end in casts:
-                flat[first:end] = _ends_flat_run(values[first:end], count, tolerance)
+                flat[first:end] = _ends_flat_run(values[first:end], needed, tolerance)
             flags[flat & ~np.isnan(values)] = flag
     return flags
 

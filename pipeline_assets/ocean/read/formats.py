@@ -10,6 +10,9 @@ from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.read.cruise_file import CruiseFile
 from pipeline_assets.ocean.read.exchange_bottle import read_bottle, recognise_bottle
 from pipeline_assets.ocean.read.exchange_ctd import read_ctd, recognise_ctd
+from pipeline_assets.ocean.read.netcdf import read_netcdf, recognise_netcdf
+from pipeline_assets.ocean.read.plain_csv import read_csv, recognise_csv
+from pipeline_assets.ocean.read.seabird import read_seabird, recognise_seabird
 
 HEAD_BYTES = 512
 
@@ -27,6 +30,10 @@ class Format:
 FORMATS = (
     Format("exchange_bottle", "WHP-Exchange bottle file (BOTTLE,...)", recognise_bottle, read_bottle),
     Format("exchange_ctd", "WHP-Exchange CTD file (CTD,...)", recognise_ctd, read_ctd),
+    Format("seabird", "Sea-Bird text file (.cnv, .btl)", recognise_seabird, read_seabird),
+    Format("netcdf", "NetCDF file by the CF conventions (.nc)", recognise_netcdf, read_netcdf),
+    # Any text with commas is recognised by it, so it is asked last.
+    Format("csv", "CSV file with a line of column names", recognise_csv, read_csv),
 )
 
 
