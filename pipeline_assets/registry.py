@@ -9,6 +9,7 @@ from resources.errors import UserError
 
 NAMES = [
     "ecg",
+    "ocean",
 ]
 """Each is a folder beside this file, whose source.py declares the FileSource of that name."""
 
