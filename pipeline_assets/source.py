@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.landed_file import LandedFile
+from pipeline_assets.product import Product, check_products
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
@@ -24,6 +25,8 @@ from resources.ledger.assembly import group_batch_id
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameModel
 
+SOURCE_NAME = r"[a-z][a-z0-9_]{0,40}"
+"""What a source may be called."""
 HEAD_BYTES = 512
 """How much of a file a reader sees to recognise it."""
 
@@ -135,6 +138,7 @@ class FileSource:
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
     aggregates: tables over all batches of the source.
+    products: files made from a batch's rows after its commit, each after those that it is made from.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
     examples: writes generated files of the source into a folder, good ones and broken ones.
@@ -161,6 +165,7 @@ class FileSource:
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
     aggregates: tuple[Aggregate, ...] = ()
+    products: tuple[Product, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
     examples: Callable[[Path], Any] | None = None
@@ -179,7 +184,7 @@ class FileSource:
     subject: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.name):
+        if not re.fullmatch(SOURCE_NAME, self.name):
             raise ValueError(f"source name {self.name!r}: use lower-case letters, digits and underscores")
         if self.expect_every is not None and self.expect_every < timedelta(minutes=1):
             raise ValueError(f"source {self.name}: expect_every is {self.expect_every}; use a minute or more")
@@ -197,10 +202,10 @@ class FileSource:
                     f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
                     f"Tables: {', '.join(self.table_names)}"
                 )
-        names = (*self.table_names, *(aggregate.name for aggregate in self.aggregates))
+        check_products(self.name, self.products, self.table_names)
+        names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
         if len(set(names)) != len(names):
-            raise ValueError(f"source {self.name}: every table and aggregate needs a name of its own: {list(names)}")
-
+            raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}

@@ -99,6 +99,16 @@ class Settings(BaseSettings):
         4096
     )
 
+    products: Annotated[
+        Path | None, Field(description="Folder of what is made from the tables; default <home>/products.")
+    ] = None
+    product_timeout_seconds: Annotated[
+        float, Field(gt=0, description="Longest that making one product of one batch may take.")
+    ] = 600.0
+    product_memory_mb: Annotated[
+        int, Field(ge=1024, description="Address space of the process that makes a product, MiB.")
+    ] = 8192
+
     settle_seconds: Annotated[
         float, Field(ge=0, le=600, description="A local file counts once size and mtime are equal over this time.")
     ] = 1.0
@@ -242,7 +252,7 @@ class Settings(BaseSettings):
             raise ValueError("a queue tells of files in a bucket; set STRANDLINE_LANDING to s3://BUCKET")
         return value
 
-    @field_validator("home", "landing")
+    @field_validator("home", "landing", "products")
     @classmethod
     def _absolute(cls, value: Path | S3Address | None) -> Path | S3Address | None:
         if value is None or isinstance(value, S3Address):
@@ -290,6 +300,10 @@ class Settings(BaseSettings):
     @property
     def lake_folder(self) -> Path:
         return self.home / "lake"
+
+    @property
+    def products_folder(self) -> Path:
+        return self.products or self.home / "products"
 
     @property
     def dagster_home(self) -> Path:
