@@ -13,9 +13,9 @@ from bench.measure import Row, say
 
 _Made = Row | list[Row]
 _BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
-    "small_files": (lambda at: small_files.compare(at, 10_000, 30), lambda at: small_files.compare(at, 50, 2)),
+    "small_files": (lambda at: small_files.compare(at, 10_000, 30), lambda at: small_files.compare(at, 50, 1)),
     "ecg": (lambda at: ecg.compare(at, 10_000, 3), lambda at: ecg.compare(at, 20, 1)),
-    "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1)),
+    "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1, (0.0, 0.1))),
     "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
     "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
     "scale": (
