@@ -198,8 +198,8 @@ class Settings(BaseSettings):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            what = {"expect_every_hours": "HOURS", "group_quiet_seconds": "SECONDS"}.get(info.field_name or "", "RUNS")
-            raise ValueError(f"expected SOURCE={what}, several with commas between them")
+            unit = "RUNS" if info.field_name == "max_runs_of" else str(info.field_name).rpartition("_")[2].upper()
+            raise ValueError(f"expected SOURCE={unit}, several with commas between them")
         return {name.strip(): number.strip() for name, _, number in pairs}
 
     @field_validator("log_level", mode="before")
