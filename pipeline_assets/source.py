@@ -202,7 +202,9 @@ class FileSource:
                     f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
                     f"Tables: {', '.join(self.table_names)}"
                 )
-        check_products(self.name, self.products, self.table_names)
+        if self.products:
+            columns = {table.name: table.schema.to_schema().columns for table in self.tables}
+            check_products(self.name, self.products, columns)
         names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
         if len(set(names)) != len(names):
             raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")
@@ -232,6 +234,10 @@ class FileSource:
         if self.groups is not None:
             return Delivery(self.groups.group_of)
         return Delivery(keeps_older=self.overwrite == "new")
+
+    def products_of(self, config: Any) -> tuple[Product, ...]:
+        """Its products, by this configuration."""
+        return tuple(product for product in self.products if product.is_on(config))
 
     def batch_of(self, partition: str) -> str:
         """The batch that a partition is."""
