@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from pipeline_assets.landed_file import LandedFile, Refused
 
@@ -250,11 +250,8 @@ def _damage_refused(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Unpacker(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+_Unpacker = Any
+"""Of zlib, bz2 or lzma: they share `decompress`, `eof` and `unused_data`."""
 
 
 def is_packed(head: bytes) -> bool:
@@ -295,7 +292,8 @@ def peek(head: bytes, size: int = _CHUNK) -> bytes:
         return b""
 
 
-def _unpacker(data: bytes) -> _Unpacker | None:
+def _unpacker(data: bytes) -> _Unpacker:
+    """What unpacks data that begin so; None for data that are not packed."""
     if data.startswith(_GZIP):
         return zlib.decompressobj(wbits=31)
     if data.startswith(_BZIP2):

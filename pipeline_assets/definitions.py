@@ -83,11 +83,12 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
 
 
 def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
-    unknown = sorted(settings.expect_every_hours.keys() - known)
-    if unknown:
-        raise SettingsError(
-            f"{PREFIX}EXPECT_EVERY_HOURS names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
-        )
+    for name in ("expect_every_hours", "group_quiet_seconds"):
+        unknown = sorted(getattr(settings, name).keys() - known)
+        if unknown:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
+            )
 
 
 configure_service_logs(Settings.load())

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import dagster as dg
 from pydantic import BaseModel
 
-from pipeline_assets import checks, metadata
+from pipeline_assets import checks, metadata, own_checks
 from pipeline_assets.batch_context import Reporter
 from pipeline_assets.batch_run import preload_for, run_batch
 from pipeline_assets.cancel_watch import CancelWatch
@@ -113,6 +113,8 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     products = build_product_assets(source, config, partitions, platform, _batch_of, tags, PROCESS_TAG)
     expect_every = expected_every(source, platform.settings)
     checks_after = [_balance_check(source, partitions)]
+    if source.checks:
+        checks_after.append(_own_checks(source, config, partitions))
     if expect_every is not None:
         checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
     job = dg.define_asset_job(
@@ -260,6 +262,19 @@ def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> d
         yield from checks.balance_results(platform, source, keys, batch.batch_id)
 
     return balance
+
+
+def _own_checks(source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    keys = table_keys(source)
+
+    @dg.multi_asset_check(name=f"{source.name}_own_checks", specs=own_checks.own_check_specs(source, keys, partitions))
+    def judge(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        batch = _batch_of(context, source, platform)
+        yield from own_checks.own_check_results(platform, source, config, keys, batch.batch_id)
+
+    return judge
 
 
 def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:

@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="How often a source's files are expected, such as `ecg=24, ocean=0.5`."),
     ] = {}
+    group_quiet_seconds: Annotated[
+        dict[str, Annotated[float, Field(ge=0, le=7 * 86_400)]],
+        NoDecode,
+        Field(description="How long nothing more must come for a group before it is read, such as `ocean=5`."),
+    ] = {}
     slack_channel: Annotated[
         str | None, Field(min_length=1, description="Slack channel that alerts go to, by id or name.")
     ] = None
@@ -176,15 +181,15 @@ class Settings(BaseSettings):
         Field(description="Log lines for people (text) or machines (json); auto decides by who reads them."),
     ] = "auto"
 
-    @field_validator("expect_every_hours", mode="before")
+    @field_validator("expect_every_hours", "group_quiet_seconds", mode="before")
     @classmethod
-    def _hours_by_source(cls, value: Any) -> Any:
+    def _number_by_source(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            raise ValueError("expected SOURCE=HOURS, several with commas between them")
-        return {name.strip(): hours.strip() for name, _, hours in pairs}
+            raise ValueError("expected SOURCE=NUMBER, several with commas between them")
+        return {name.strip(): number.strip() for name, _, number in pairs}
 
     @field_validator("log_level", mode="before")
     @classmethod

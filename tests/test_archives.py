@@ -10,6 +10,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -57,14 +58,12 @@ def test_members_come_in_order_without_folders() -> None:
 @given(st.dictionaries(st.text("abcxyz_/", min_size=1, max_size=9), st.binary(max_size=400), max_size=6))
 def test_what_is_packed_comes_out_or_its_name_is_refused(files: dict[str, bytes]) -> None:
     data = zipped(*files.items())
-    try:
+    if any(not all(name.rstrip("/").split("/")) for name in files):
+        assert refusal(data).error_class == "unsafe_member_name"
+    elif any(is_zip(content) for name, content in files.items() if not name.endswith("/")):
+        assert refusal(data).error_class == "nested_archive"
+    else:
         assert contents(data) == {name: content for name, content in files.items() if not name.endswith("/")}
-    except Refused as refused:
-        if refused.error_class == "nested_archive":
-            assert files[refused.location].startswith(b"PK")
-        else:
-            assert refused.error_class == "unsafe_member_name"
-            assert any(not all(name.rstrip("/").split("/")) for name in files)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +169,8 @@ def test_no_flipped_byte_gets_past_refused(data: st.DataObject) -> None:
     whole = bytearray(zipped(("a.csv", b"x,y\n1,2\n" * 50), ("b/c.csv", b"z" * 30)))
     for _ in range(data.draw(st.integers(1, 3))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        for content in contents(bytes(whole)).values():
-            assert len(content) <= LIMITS.member_bytes
-    except Refused as refused:
-        assert refused.message
+    with suppress(Refused):
+        assert all(len(content) <= LIMITS.member_bytes for content in contents(bytes(whole)).values())
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])

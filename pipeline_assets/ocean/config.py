@@ -100,6 +100,21 @@ class OceanConfig(BaseModel):
         description="day before which no cast can be; the Challenger expedition sailed then",
     )
 
+    qartod_fail_share_max: float = Field(
+        0.01, ge=0, le=1, description="share of values that may fail QARTOD's tests before the check of a batch warns"
+    )
+    cf_score_min: float = Field(
+        0.9, ge=0, le=1, description="share of the CF points below which the check of a batch warns"
+    )
+    dynamodb_table: str = Field(
+        "", description="DynamoDB table that gets the statistics of each cruise's parameters; none when empty"
+    )
+    dynamodb_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/@\s]+$",
+        description="address of a server that speaks DynamoDB's protocol; AWS itself when not set",
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.density_fail_kg_m3 < self.density_suspect_kg_m3:

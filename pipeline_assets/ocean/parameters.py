@@ -46,6 +46,7 @@ STANDARD_NAMES: dict[str, tuple[str, ...]] = {
     "sea_floor_depth_below_sea_surface": ("DEPTH",),
     "sea_water_electrical_conductivity": ("CTDCOND", "COND", "CNDC"),
     "sea_water_sigma_theta": ("SIGMA0", "SIG0", "SIGTHETA"),
+    "sea_surface_height_above_sea_level": ("WATER_LEVEL", "SSH"),
     "latitude": ("LATITUDE", "BTL_LAT"),
     "longitude": ("LONGITUDE", "BTL_LON"),
     "depth": ("CTDDEP", "CTDDEPTH"),

@@ -88,13 +88,13 @@ def flat_line(values: Values, axis: Values, starts: NDArray[np.bool_], lengths: 
         steps = steps[np.isfinite(steps)]
         step = float(np.abs(np.median(steps))) if len(steps) else 0.0
         if step > 0:
-            counts = (int(lengths[0] // step), int(lengths[1] // step))
+            counts = (int(lengths[0] / step), int(lengths[1] / step))
             counts_by_cast.setdefault(counts, []).append((int(first), int(end)))
     for (suspect_count, fail_count), casts in counts_by_cast.items():
         for needed, flag in ((suspect_count, SUSPECT), (fail_count, FAIL)):
             flat = np.zeros(len(values), dtype=bool)
-            for first, end in casts:
-                flat[first:end] = _ends_flat_run(values[first:end], needed, tolerance)
+            for begin, stop in casts:
+                flat[begin:stop] = _ends_flat_run(values[begin:stop], needed, tolerance)
             flags[flat & ~np.isnan(values)] = flag
     return flags
 

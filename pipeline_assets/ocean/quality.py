@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +134,7 @@ def judge_positions(file: CruiseFile, config: OceanConfig) -> NDArray[np.int8]:
     order = known[np.argsort(time[known], kind="stable")]
     if len(order) < 2:
         return flags
-    seconds = np.diff(time[order].astype(np.int64)) / 1e6
+    seconds: Any = np.diff(time[order].astype(np.int64)) / 1e6
     metres = great_circle_m(latitude[order], longitude[order])
     # Times are often given to the minute, and casts of one station share a position: a kilometre is no speed.
     fast = (metres > 1_000 + config.speed_max_m_s * np.maximum(seconds, 60.0)) & (seconds < _LONGEST_BETWEEN_CASTS_S)

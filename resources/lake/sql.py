@@ -220,6 +220,20 @@ def files_of_value(lake: Lake, table: TableName, snapshot: int | None, column: s
         )
 
 
+def batch_rows(lake: Lake, table: TableName, snapshot: int | None, batch_id: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows that a batch has in a snapshot of a table."""
+    import duckdb
+
+    schema = lake.schema(table)
+    if schema is None:
+        return pa.table({name: pa.array([], pa.null()) for name in columns})
+    chosen = ", ".join(f'"{name}"' for name in columns)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone='UTC'")
+        body = select_rows(connection, schema, lake.data_files(table, snapshot, batch_id), "no_rows")
+        return connection.execute(f"SELECT {chosen} FROM ({body}) WHERE batch_id = ?", [batch_id]).to_arrow_table()
+
+
 def count_rows_by_file(
     lake: Lake, table: TableName, snapshot: int | None, batch_id: str, expected: Collection[str] = ()
 ) -> dict[str, int]:

@@ -111,7 +111,8 @@ def as_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[Any] | No
     said_nothing = np.array(
         [text is None or text.lower() in {"nan", "na", "n/a", "null", "none", "-"} for text in texts]
     )
-    left = np.where(np.isnan(values) & ~said_nothing, texts, None)
+    nothing: Any = None
+    left: Any = np.where(np.isnan(values) & ~said_nothing, texts, nothing)
     return values, left if any(text is not None for text in left) else None
 
 

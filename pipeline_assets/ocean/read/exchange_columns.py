@@ -87,6 +87,7 @@ def parameters(
     unique = unique_names(names, units, findings)
     positions = {name: number for number, name in enumerate(unique)}
     found: list[Parameter] = []
+    undefined: list[str] = []
     for number, (name, original, unit) in enumerate(zip(unique, names, units, strict=True)):
         if original in leave_out or (original.endswith(FLAG) and original.removesuffix(FLAG) in leave_out):
             continue
@@ -107,14 +108,13 @@ def parameters(
                 findings.add("flag_unit", "info", f"a column of flags has a unit ({units[flag_at]})", parameter=name)
         standard_name = standard_name_of(original)
         if standard_name is None and not original.endswith(FLAG):
-            findings.add(
-                "undefined_parameter", "info", "the name has no CF standard name known here; kept as it is", parameter=name
-            )  # fmt: skip
+            undefined.append(name)
         if text is not None:
             _note_texts(name, values, text, findings, where)
         found.append(
             Parameter(name, unit, values, flags, text, None, standard_name, scheme if flags is not None else "")
         )
+    note_undefined(undefined, findings)
     return found
 
 
@@ -128,6 +128,14 @@ def read_flags(column: pa.Array, name: str, findings: Findings, where: Where) ->
     findings.add_rows("unreadable_flag", "warning", "a flag is no whole number; left out", odd, where, parameter=name)
     flags: NDArray[np.int16] = np.where(whole, np.nan_to_num(values), NO_FLAG).astype(np.int16)
     return flags
+
+
+def note_undefined(names: Sequence[str], findings: Findings) -> None:
+    """One finding for all names that nothing is known of."""
+    findings.add(
+        "undefined_parameter", "info", "names without a CF standard name known here; kept as they are", count=len(names),
+        places=[", ".join(names)],
+    )  # fmt: skip
 
 
 def _note_unnamed(number: int, column: pa.Array, findings: Findings) -> None:

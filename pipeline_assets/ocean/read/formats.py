@@ -19,21 +19,25 @@ HEAD_BYTES = 512
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file. recognises: from its first bytes; read: the whole of it."""
+    """One kind of file. recognises: from its first bytes; read: the whole of it; at_most: the setting of how many such
+    files a run reads at once."""
 
     name: str
     description: str
     recognises: Callable[[bytes], bool]
     read: Callable[[LandedFile, OceanConfig], CruiseFile]
+    at_most: str
 
 
 FORMATS = (
-    Format("exchange_bottle", "WHP-Exchange bottle file (BOTTLE,...)", recognise_bottle, read_bottle),
-    Format("exchange_ctd", "WHP-Exchange CTD file (CTD,...)", recognise_ctd, read_ctd),
-    Format("seabird", "Sea-Bird text file (.cnv, .btl)", recognise_seabird, read_seabird),
-    Format("netcdf", "NetCDF file by the CF conventions (.nc)", recognise_netcdf, read_netcdf),
+    Format(
+        "exchange_bottle", "WHP-Exchange bottle file (BOTTLE,...)", recognise_bottle, read_bottle, "exchange_at_once"
+    ),
+    Format("exchange_ctd", "WHP-Exchange CTD file (CTD,...)", recognise_ctd, read_ctd, "exchange_at_once"),
+    Format("seabird", "Sea-Bird text file (.cnv, .btl)", recognise_seabird, read_seabird, "seabird_at_once"),
+    Format("netcdf", "NetCDF file by the CF conventions (.nc)", recognise_netcdf, read_netcdf, "netcdf_at_once"),
     # Any text with commas is recognised by it, so it is asked last.
-    Format("csv", "CSV file with a line of column names", recognise_csv, read_csv),
+    Format("csv", "CSV file with a line of column names", recognise_csv, read_csv, "csv_at_once"),
 )
 
 

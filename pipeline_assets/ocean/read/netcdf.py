@@ -192,7 +192,7 @@ def _rows(file: LandedFile, variables: Sequence[Variable], layout: Layout, findi
             latitude=latitude[at], longitude=longitude[at],
             bottom_depth_m=np.nan if floor is None else float(floor[kept][at]),
         )
-        for number, at in zip(numbers, first, strict=True)
+        for number, at in zip(numbers.tolist(), first.tolist(), strict=True)
     ]  # fmt: skip
     moves = any(
         (variable := layout.roles.get(name)) is not None and layout.element in variable.dimensions
@@ -349,7 +349,7 @@ def _parameter(
     unit = one.attribute("whp_unit") or one.attribute("units")
     parameter = Parameter(
         name, unit, without_fills(values.astype(np.float64)),
-        standard_name=(one.attribute("standard_name").split() or [None])[0] or standard_name_of(name),
+        standard_name=" ".join(one.attribute("standard_name").split()[:1]) or standard_name_of(name),
     )  # fmt: skip
     rows = layout.rows_of(flag) if flag is not None else None
     if flag is not None and rows is not None:

@@ -83,7 +83,8 @@ class Layout:
         if self.ragged is not None and variable.dimensions == (self.instance,):
             known = (self.ragged >= 0) & (self.ragged < len(variable.values))
             taken = variable.values[np.where(known, self.ragged, 0)]
-            return np.where(known, taken, None if variable.is_text else np.nan)
+            nothing: Any = None if variable.is_text else np.nan
+            return np.where(known, taken, nothing)
         if not set(variable.dimensions) <= set(self.dimensions):
             return None
         if len(set(variable.dimensions)) != len(variable.dimensions):

@@ -232,6 +232,7 @@ def _times(column: pa.Array, findings: Findings) -> NDArray[np.datetime64]:
     import pandas as pd
 
     values, text = as_numbers(column)
+    unit: Any
     if text is None and not np.isnan(values).all():
         middle = float(np.nanmedian(values))
         unit = next((unit for low, high, unit in _ERAS if low <= middle <= high), None)

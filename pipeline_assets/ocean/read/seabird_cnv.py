@@ -11,6 +11,7 @@ from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.findings import Findings
 from pipeline_assets.ocean.read.cruise_file import CruiseFile, identity
+from pipeline_assets.ocean.read.exchange_columns import note_undefined
 from pipeline_assets.ocean.read.seabird_header import Header, cast_of, header_of, parameter, pressure_of
 from pipeline_assets.ocean.read.text import normalised
 
@@ -50,11 +51,7 @@ def read_cnv(file: LandedFile, config: OceanConfig) -> CruiseFile:
         values[np.isclose(values, bad, rtol=1e-6, atol=0)] = np.nan
     cast = cast_of(header, file.key, findings)
     found = [parameter(column, values[:, number].copy()) for number, column in enumerate(header.columns)]
-    for one in found:
-        if one.standard_name is None:
-            findings.add(
-                "undefined_parameter", "info", "the name has no CF standard name known here; kept as it is", parameter=one.name
-            )  # fmt: skip
+    note_undefined([one.name for one in found if one.standard_name is None], findings)
     pressure = pressure_of(found, cast.latitude, findings)
     if pressure is None:
         raise Refused(

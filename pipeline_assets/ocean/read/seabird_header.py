@@ -98,7 +98,7 @@ def cast_of(header: Header, key: str, findings: Findings) -> Cast:
         )
         for name, short in (("latitude", "lat"), ("longitude", "lon"))
     )
-    time = NAT
+    time: np.datetime64 = NAT
     for name in ("nmea utc (time)", "nmea utc(time)", "start_time", "system utc", "system upload time", "cast", "date"):
         time = time_of(header.settings.get(name, ""))
         if not np.isnat(time):
