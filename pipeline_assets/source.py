@@ -223,8 +223,8 @@ class FileSource:
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
         if self.products:
-            columns = {table.name: table.schema.to_schema().columns for table in self.tables}
-            check_products(self.name, self.products, columns)
+            columns_of = {table.name: tuple(table.schema.to_schema().columns) for table in self.tables}
+            check_products(self.name, self.products, columns_of)
         names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
         if len(set(names)) != len(names):
             raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")

@@ -40,9 +40,10 @@ def make_netcdf(making: Making) -> ProductResult:
     names = [_file_name(cruise, part, parts) for part in parts]
     for part, name in zip(parts, names, strict=True):
         write_part(making.folder / name, part, cruise)
-    scores = {name: Score.of(making.folder / name) for name in names}
+    scores = {name: Score.of(making.folder / name) for name in names} if making.config.compliance else {}
     rows = "\n".join(
-        f"| {name} | {len(part.casts):,} | {len(part.levels):,} | {len(part.parameters)} | {scores[name].share:.1%} |"
+        f"| {name} | {len(part.casts):,} | {len(part.levels):,} | {len(part.parameters)} | "
+        f"{f'{scores[name].share:.1%}' if scores else 'not scored'} |"
         for part, name in zip(parts, names, strict=True)
     )
     errors = [f"{name}: {error}" for name, score in scores.items() for error in score.errors]
@@ -53,7 +54,11 @@ def make_netcdf(making: Making) -> ProductResult:
         checks={
             "cf_conventions": Finding(
                 not errors,
-                f"{points} of {possible} points of {CHECKER}"
+                (
+                    f"{points} of {possible} points of {CHECKER}"
+                    if scores
+                    else "not scored: STRANDLINE_OCEAN_COMPLIANCE is off"
+                )
                 + (f"; errors: {'; '.join(errors[:5])}" if errors else ""),
                 {"points": points, "points possible": possible, "errors": len(errors)},
             )

@@ -107,7 +107,7 @@ def _by_parameter(stats: pd.DataFrame) -> pd.DataFrame:
 def _brief(parameters: pd.DataFrame) -> str:
     shown = parameters.sort_values("n", ascending=False, kind="stable").head(_MOST_IN_BRIEF)
     lines = [
-        f"| {_plain(row.parameter)} | {row.n:,} | {row.n_good:,} | {row.n_flag_3:,} | {row.n_flag_4:,} | {row.n_qartod_fail:,} |"
+        f"| {_plain(str(row.parameter))} | {row.n:,} | {row.n_good:,} | {row.n_flag_3:,} | {row.n_flag_4:,} | {row.n_qartod_fail:,} |"
         for row in shown.itertuples()
     ]
     more = len(parameters) - len(shown)
