@@ -183,12 +183,13 @@ class Settings(BaseSettings):
 
     @field_validator("expect_every_hours", "group_quiet_seconds", mode="before")
     @classmethod
-    def _number_by_source(cls, value: Any) -> Any:
+    def _number_by_source(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            raise ValueError("expected SOURCE=NUMBER, several with commas between them")
+            unit = str(info.field_name).rpartition("_")[2].upper()
+            raise ValueError(f"expected SOURCE={unit}, several with commas between them")
         return {name.strip(): number.strip() for name, _, number in pairs}
 
     @field_validator("log_level", mode="before")

@@ -231,7 +231,8 @@ def batch_rows(lake: Lake, table: TableName, snapshot: int | None, batch_id: str
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
         body = select_rows(connection, schema, lake.data_files(table, snapshot, batch_id), "no_rows")
-        return connection.execute(f"SELECT {chosen} FROM ({body}) WHERE batch_id = ?", [batch_id]).to_arrow_table()
+        found = connection.sql(f"SELECT {chosen} FROM ({body}) WHERE batch_id = ?", params=[batch_id])
+        return found.to_arrow_table()
 
 
 def count_rows_by_file(
