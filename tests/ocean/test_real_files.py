@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
-from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.ocean.read.cruise_file import NO_FLAG, CruiseFile
 from resources.lake.sql import run_query
 from resources.platform import Platform
@@ -59,9 +58,7 @@ def test_flags_are_counted_as_known(cruise: tuple[CruiseFile, dict[str, Any]]) -
         values, found = np.unique(flags[flags != NO_FLAG], return_counts=True)
         assert dict(zip(map(str, values), found.tolist(), strict=True)) == counts, name
     rows = rows_of(file, CONFIG, "observations", "levels")
-    illegal = {
-        f"{row['parameter']}_FLAG_W": row["count"] for row in rows["findings"] if row["code"] == "illegal_flag"
-    }
+    illegal = {f"{row['parameter']}_FLAG_W": row["count"] for row in rows["findings"] if row["code"] == "illegal_flag"}
     assert illegal == expected["flag_values_outside_1_9"]
     assert codes(file).keys().isdisjoint({"duplicate_key", "pressure_not_increasing"})
     for name, filled in expected.get("fill_-999", {}).items():
@@ -106,9 +103,7 @@ def test_the_water_level_series_is_flagged_as_ioos_qc_flags_it(real: Path) -> No
     expected = json.loads((real / "expected.json").read_text())["ioos_qc 3.0.0"]["water_level"]
     file = read_real(real, "other/water_level_example.csv")
     assert (file.rows, file.axis) == (expected["rows"], "time")
-    values = [
-        row for row in rows_of(file)["observations"] if row["parameter"] == "sea_surface_height_above_sea_level"
-    ]
+    values = [row for row in rows_of(file)["observations"] if row["parameter"] == "sea_surface_height_above_sea_level"]
     for test, known_counts in (
         ("gross_range", expected["gross_range fail[-10,10] suspect[-2,3]"]),
         ("spike", expected["spike suspect0.8 fail3"]),
@@ -140,7 +135,9 @@ def test_real_files_through_the_front_door(real: Path, strandline: Callable[...,
     strandline("drain", "--source", "ocean")
     platform = Platform(Settings.load())
     try:
-        found = run_query(platform.lake, platform.ledger, "SELECT source_key, observations, casts, stations FROM ocean.files")
+        found = run_query(
+            platform.lake, platform.ledger, "SELECT source_key, observations, casts, stations FROM ocean.files"
+        )
         assert {tuple(row.values()) for row in found.to_pylist()} == {
             (f"ocean/{name}", expected["observations"], expected["casts"], expected["stations"])
             for name in names

@@ -76,9 +76,10 @@ def _table(config: Any) -> Any:
 def _keys_there(table: Any, cruise: str) -> set[str]:
     from boto3.dynamodb.conditions import Key
 
-    query = {
+    query: dict[str, Any] = {
         "KeyConditionExpression": Key(PARTITION_KEY).eq(cruise),
-        "ProjectionExpression": SORT_KEY,
+        "ProjectionExpression": "#key",
+        "ExpressionAttributeNames": {"#key": SORT_KEY},
         "ConsistentRead": True,
     }
     found: set[str] = set()

@@ -168,13 +168,10 @@ def _write_levels(nc: Dataset, part: Part) -> None:
         _write_time(nc, levels["time"], "obs")
     pressure = {
         "standard_name": "sea_water_pressure", "long_name": "sea water pressure", "units": "dbar", "positive": "down",
-        "axis": "Z",
     }  # fmt: skip
-    if part.is_series:
-        pressure.pop("axis")
-        pressure.pop("positive")
-        pressure["coordinates"] = "time latitude longitude"
-    _number(nc, "pressure", levels["pressure_dbar"], "obs", pressure)
+    pressure |= {"coordinates": "time latitude longitude"} if part.is_series else {"axis": "Z"}
+    if not part.is_series or levels["pressure_dbar"].notna().any():
+        _number(nc, "pressure", levels["pressure_dbar"], "obs", pressure)
     for column, name in (("sample", "sample number"), ("bottle", "bottle number")):
         if levels[column].notna().any():
             _text(nc, column, levels[column], "obs", {"long_name": name})
