@@ -196,6 +196,8 @@ def _write_parameter(nc: Dataset, parameter: Parameter, name: str, coordinates: 
     attributes = {"long_name": f"{parameter.name}, as in the files", "coordinates": coordinates}
     attributes |= {"units": unit} if unit else {}
     attributes |= {"standard_name": standard} if standard else {}
+    if standard == "depth" or name.lower() == "depth":  # which the conventions take for a vertical coordinate
+        attributes["positive"] = "down"
     attributes |= {"original_units": parameter.unit} if parameter.unit and parameter.unit != unit else {}
     flagged = bool((parameter.flag != NO_FLAG).any())
     attributes["ancillary_variables"] = f"{name}_flag {name}_qartod" if flagged else f"{name}_qartod"
