@@ -48,7 +48,7 @@ def write_examples(folder: Path, *, seed: int = 0, stations: int = 6, broken: bo
     """A cruise across the dateline as a CTD zip, a bottle file, NetCDF and Sea-Bird files, a mooring's series as CSV and
     gzipped; unless `broken` is False also files broken in known ways. The same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
-    cruise = [_station(number, stations, rng) for number in range(1, stations + 1)]
+    cruise = [made_station(number, stations, rng) for number in range(1, stations + 1)]
     levels = sum(len(one.pressure) for one in cruise)
     series, hours = water_level_csv(rng)
     good = {
@@ -77,7 +77,7 @@ def _write(folder: Path, key: str, data: bytes, *, error_class: str | None = Non
     return Example(path, key, error_class, observations)
 
 
-def _station(number: int, stations: int, rng: np.random.Generator) -> Station:
+def made_station(number: int, stations: int, rng: np.random.Generator) -> Station:
     """A warm surface over cold deep water, with a salinity minimum at 800 dbar."""
     deep = 400.0 + 200.0 * number
     pressure = np.arange(2.0, deep + 1, 2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,12 +115,17 @@ def _variable(one: Any, findings: Findings) -> Variable:
     if one.dtype.kind not in "iuf":
         findings.add("odd_type", "warning", "a variable holds neither numbers nor texts; left out", parameter=one.name)
         return Variable(one.name, dimensions, attributes, np.full(one.shape, np.nan))
-    try:
-        masked = one[...]
-    except (ValueError, TypeError, OverflowError):
-        # Attributes such as valid_range in another type than the values: take these as they are stored.
-        one.set_auto_maskandscale(False)
-        masked = one[...]
+    is_odd = False
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            masked = one[...]
+        except (ValueError, TypeError, OverflowError):
+            # Attributes such as valid_range in another type than the values: take these as they are stored.
+            one.set_auto_maskandscale(False)
+            masked = one[...]
+            is_odd = True
+    if is_odd or told:
         findings.add(
             "bad_attribute",
             "warning",

@@ -22,7 +22,7 @@ _COLUMN = re.compile(r"#\s*name\s+([0-9]+)\s*=\s*([^:]*)(?::\s*(.*))?")
 _SETTING = re.compile(r"[#*]+\s*([^=:]{1,60}?)\s*[=:]\s*(.*)")
 _UNIT = re.compile(r".*\[([^\]]*)\]")
 _DEGREES = re.compile(
-    r"([NSEW])?\s*(-?[0-9]+(?:\.[0-9]*)?)\s*(?:[^0-9NSEWnsew.\-]+\s*([0-9]+(?:\.[0-9]*)?))?"
+    r"([NSEW])?\s*(-?[0-9]+(?:\.[0-9]*)?)\s*(?:[^0-9NSEWnsew.]+\s*([0-9]+(?:\.[0-9]*)?))?"
     r"\s*(?:[^0-9NSEWnsew.]+([0-9]+(?:\.[0-9]*)?))?[^0-9NSEWnsew]*\s*([NSEW])?\s*",
     re.IGNORECASE,
 )
