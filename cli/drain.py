@@ -184,8 +184,10 @@ class _Drain:
         from itertools import groupby
 
         from pipeline_assets.product_run import behind_products
+        from resources.settings import load_source_config
 
-        lacking = [one for one in behind_products(self.platform, self.source) if not one.failures]
+        config = load_source_config(self.source.config, self.source.name)
+        lacking = [one for one in behind_products(self.platform, self.source, config) if not one.failures]
         for batch_id, products in groupby(lacking, key=lambda product: product.batch_id):
             batch = get_batch(self.platform.ledger, batch_id)
             if batch.state == BatchState.RUNNING:
@@ -193,7 +195,7 @@ class _Drain:
             if self._runner is None:
                 self._runner = _Runner(self.platform, self.source, self.bar)
             self._runner.run_products(batch, [product.name for product in products])
-        for product in behind_products(self.platform, self.source):
+        for product in behind_products(self.platform, self.source, config):
             if product.error:
                 partition = get_batch(self.platform.ledger, product.batch_id).partition
                 self.summary.products.append(f"{self.source.name}/{product.name} of {partition}: {product.error}")

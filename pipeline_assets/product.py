@@ -7,7 +7,7 @@ Nothing here imports Dagster, so that `make` is a plain function that a test or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ class ProductResult:
     checks: Mapping[str, Finding] = field(default_factory=dict)
 
 
+def _always(config: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Product:
     """Files made from the committed rows of a batch: an asset after the tables, in the same partition and job.
@@ -66,6 +70,9 @@ class Product:
 
     of: the tables that it is made from. after: products of the same source that it is made from.
     make: what is there to a folder with files. A pure function; it raises Refused when it cannot be made of these rows.
+    columns: of some of these tables, the only columns that it needs; the others are not read.
+    is_on: from the source's configuration, whether there is such a product at all.
+    when_empty: whether `make` is called also for a batch that has no rows any more, to take away what it put elsewhere.
     checks: for each check whose finding `make` reports, what it is about.
     preload: modules that `make` imports inside of it; they are imported once, before it is called.
     kinds: what it consists of, for the UI, such as ``netcdf``.
@@ -76,6 +83,9 @@ class Product:
     of: tuple[str, ...]
     make: Callable[[Making], ProductResult]
     after: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_on: Callable[[Any], bool] = _always
+    when_empty: bool = False
     checks: Mapping[str, str] = field(default_factory=dict)
     preload: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset({"file"})
@@ -87,15 +97,25 @@ class Product:
             raise ValueError(f"product {self.name}: `of` names the tables that it is made from; at least one is needed")
 
 
-def check_products(source: str, products: tuple[Product, ...], tables: tuple[str, ...]) -> None:
-    """Raises ValueError unless every product is made from tables and earlier products of its source."""
+def check_products(source: str, products: tuple[Product, ...], tables: Mapping[str, Collection[str]]) -> None:
+    """Raises ValueError unless every product is made from tables and earlier products of its source.
+
+    tables: the columns of each.
+    """
     known: list[str] = []
     for product in products:
-        for what, names, there in (("of", product.of, tables), ("after", product.after, tuple(known))):
+        for what, names, there in (("of", product.of, tuple(tables)), ("after", product.after, tuple(known))):
             unknown = [name for name in names if name not in there]
             if unknown:
                 raise ValueError(
                     f"product {source}.{product.name}: `{what}` names {', '.join(map(repr, unknown))}; expected "
                     f"{'tables' if what == 'of' else 'products declared before it'}: {', '.join(there) or 'there are none'}"
+                )
+        for table, columns in product.columns.items():
+            unknown = [name for name in columns if table not in product.of or name not in tables[table]]
+            if unknown:
+                raise ValueError(
+                    f"product {source}.{product.name}: `columns` names {', '.join(map(repr, unknown))} of {table}, which is no "
+                    "column of a table that it is made from"
                 )
         known.append(product.name)

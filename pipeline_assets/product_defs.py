@@ -43,7 +43,7 @@ def build_product_assets(
     """
     return tuple(
         _asset(source, config, product, partitions, platform, batch_of, tags, process_tag)
-        for product in source.products
+        for product in source.products_of(config)
     )
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 from pebble import ProcessExpired
 from pydantic import BaseModel
 
-from pipeline_assets.columns import arrow_schema
+from pipeline_assets.columns import FILE_ID, arrow_schema
 from pipeline_assets.failures import FailureKind, kind_of
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.product import Product, ProductResult
@@ -99,7 +100,7 @@ def _make(
     publication = newest_publication_of(ledger, source.name)
     tables = _tables(platform, source, product, batch)
     rows = {name: table.rows for name, table in tables.items()}
-    if not any(rows.values()):
+    if not any(rows.values()) and not product.when_empty:
         store.remove(place)
         note_made(ledger, lease, source.name, batch.batch_id, product.name, publication, lease.owner)
         return ProductReport(None, rows, {}, ProductResult(), time.monotonic() - started)
@@ -148,7 +149,11 @@ def _tables(platform: Platform, source: FileSource, product: Product, batch: Bat
         if rows:
             # Not by the batch's id: rows that an earlier generation committed may stand.
             paths = tuple(platform.lake.data_files(TableName(source.name, table.name), published.get(table.name)))
-        found[table.name] = TableFiles(paths, arrow_schema(table.schema), ids, rows)
+        schema = arrow_schema(table.schema)
+        if table.name in product.columns:
+            wanted = {*product.columns[table.name], FILE_ID}
+            schema = pa.schema([column for column in schema if column.name in wanted])
+        found[table.name] = TableFiles(paths, schema, ids, rows)
     return found
 
 
@@ -196,11 +201,10 @@ def _turn(platform: Platform, batch_id: str, run_id: str, say: Say) -> Iterator[
             give_products_back(platform.ledger, lease)
 
 
-def behind_products(platform: Platform, source: FileSource) -> list[BehindProduct]:
+def behind_products(platform: Platform, source: FileSource, config: BaseModel) -> list[BehindProduct]:
     """The products of a source that lack something that was published."""
-    if not source.products:
-        return []
-    return behind(platform.ledger, source.name, [product.name for product in source.products])
+    names = [product.name for product in source.products_of(config)]
+    return behind(platform.ledger, source.name, names) if names else []
 
 
 def remake_products(
@@ -208,7 +212,7 @@ def remake_products(
 ) -> None:
     """Delete all products of a batch, then make them from the rows that it has now. One that fails is told and left away."""
     platform.products.remove_partition(products_source(platform, source), batch.partition)
-    for product in source.products:
+    for product in source.products_of(config):
         try:
             run_product(platform, source, config, product, batch, run_id, say)
         except Exception as error:

@@ -222,7 +222,9 @@ class FileSource:
                 )
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
-        check_products(self.name, self.products, self.table_names)
+        if self.products:
+            columns_of = {table.name: tuple(table.schema.to_schema().columns) for table in self.tables}
+            check_products(self.name, self.products, columns_of)
         names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
         if len(set(names)) != len(names):
             raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")
@@ -257,6 +259,10 @@ class FileSource:
         if self.groups is not None:
             return Delivery(self.groups.group_of)
         return Delivery(keeps_older=self.overwrite == "new")
+
+    def products_of(self, config: Any) -> tuple[Product, ...]:
+        """Its products, by this configuration."""
+        return tuple(product for product in self.products if product.is_on(config))
 
     def batch_of(self, partition: str) -> str:
         """The batch that a partition is."""

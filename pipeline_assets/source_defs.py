@@ -69,6 +69,7 @@ class SourceDefs:
     """What Dagster knows of one source."""
 
     source: FileSource
+    config: BaseModel
     partitions: dg.DynamicPartitionsDefinition
     assets: tuple[dg.AssetsDefinition, ...]
     checks: tuple[dg.AssetChecksDefinition, ...]
@@ -136,7 +137,7 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
             tags=tags,
         )
     return SourceDefs(
-        source, partitions, (raw, tables, *products), tuple(checks_after), job, products_job, expect_every
+        source, config, partitions, (raw, tables, *products), tuple(checks_after), job, products_job, expect_every
     )
 
 

@@ -58,7 +58,7 @@ def build_products_sensor(
 
 
 def _requests(instance: dg.DagsterInstance, platform: Platform, one: SourceDefs) -> Iterable[dg.RunRequest]:
-    lacking = behind_products(platform, one.source)
+    lacking = behind_products(platform, one.source, one.config)
     for batch_id, of_batch in groupby(lacking, key=lambda product: product.batch_id):
         batch = get_batch(platform.ledger, batch_id)
         ready = [product for product in of_batch if _is_ready(platform, product)]

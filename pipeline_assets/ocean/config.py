@@ -106,6 +106,14 @@ class OceanConfig(BaseModel):
     cf_score_min: float = Field(
         0.9, ge=0, le=1, description="share of the CF points below which the check of a batch warns"
     )
+    dynamodb_table: str = Field(
+        "", description="DynamoDB table that gets the statistics of each cruise's parameters; none when empty"
+    )
+    dynamodb_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/@\s]+$",
+        description="address of a server that speaks DynamoDB's protocol; AWS itself when not set",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

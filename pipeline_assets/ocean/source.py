@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline_assets.ocean import derive, examples, picture, schema
 from pipeline_assets.ocean.checks import CHECKS
 from pipeline_assets.ocean.config import OceanConfig
+from pipeline_assets.ocean.products.declared import PRODUCTS
 from pipeline_assets.ocean.read import archive
 from pipeline_assets.ocean.read.cruise_file import GROUP_PATTERN
 from pipeline_assets.ocean.read.formats import FORMATS
@@ -36,6 +37,7 @@ OCEAN = FileSource(
         Table("files", schema.Files, derived_from=("observations", "levels", "casts", "findings")),
     ),
     derive=derive.tables,
+    products=PRODUCTS,
     checks=CHECKS,
     config=OceanConfig,
     picture=picture.station_map_png,

@@ -54,7 +54,7 @@ def files_below(platform: Platform) -> list[str]:
 
 
 def due(platform: Platform) -> list[tuple[str, int, bool]]:
-    return [(one.name, one.failures, one.is_permanent) for one in behind_products(platform, WITH_PRODUCTS)]
+    return [(one.name, one.failures, one.is_permanent) for one in behind_products(platform, WITH_PRODUCTS, NoConfig())]
 
 
 def shown(platform: Platform) -> list[tuple[str, str]]:
@@ -109,7 +109,10 @@ def test_a_batch_that_loses_rows_to_another_has_its_products_made_anew_or_delete
         make(platform, batch)
     newer = commit(platform, put, 2)
     commit(platform, put, 8, name="lone")
-    assert {one.batch_id for one in behind_products(platform, WITH_PRODUCTS)} >= {old.batch_id, lone.batch_id}
+    assert {one.batch_id for one in behind_products(platform, WITH_PRODUCTS, NoConfig())} >= {
+        old.batch_id,
+        lone.batch_id,
+    }
     for batch in (old, newer):
         make(platform, batch)
     assert make(platform, lone).folder is None
@@ -141,7 +144,7 @@ def test_a_product_that_fails_leaves_everything_as_it_was(
     assert states(platform) == {"toy/a.csv": "committed"}
     assert rows_of(platform, "SELECT count(*) FROM toy.readings") == [(2,)]
     assert files_below(platform) == ["totals.txt"]
-    (failed,) = [one for one in behind_products(platform, WITH_PRODUCTS) if one.failures]
+    (failed,) = [one for one in behind_products(platform, WITH_PRODUCTS, NoConfig()) if one.failures]
     assert (failed.batch_id, failed.name, failed.is_permanent) == (bad.batch_id, "totals", True)
     assert failed.error is not None
     with pytest.raises(

@@ -25,7 +25,7 @@ def score_of(content: bytes, findings: Findings) -> tuple[int | None, int | None
         path = Path(folder) / "file.nc"
         path.write_bytes(content)
         try:
-            groups = _check(path)
+            groups = check_cf(path)
         except Exception as error:  # the checker has a fault for many an odd file
             findings.add(
                 "not_scored", "info", f"the compliance checker failed: {type(error).__name__}: {str(error)[:120]}"
@@ -47,7 +47,8 @@ def score_of(content: bytes, findings: Findings) -> tuple[int | None, int | None
     return points, possible
 
 
-def _check(path: Path) -> list[Any]:
+def check_cf(path: Path) -> list[Any]:
+    """What the checker says of a file, by section of the conventions."""
     from compliance_checker.runner import CheckSuite
 
     level = logging.getLogger("compliance_checker").level
