@@ -26,7 +26,7 @@ BEGINS = {
         *["`strandline files`"] * 4, *["`strandline explain`"] * 2, "`strandline status`,", "SQL over", "SQL over", "committing a",
         "`strandline reconcile`", "SQL over", "SQL over", "committing a", "40 notifications", "20 notifications", "keys of", "keys of",
     ],
-    "ocean": ["reading a", "a CTD"],
+    "ocean": ["reading a", "a batch"],
     "memory": ["memory of"],
 }  # fmt: skip
 """Of each benchmark, how its rows begin."""
