@@ -310,7 +310,8 @@ def test_every_table_has_its_parents_and_checks(
     assert parents == {key_of(source, parent) for parent in table.derived_from or ("raw_files",)}
     graph = defs.resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == key_of(source, table.name)}
-    assert checks == {"schema", "balance"} | ({"quarantine_rate"} if table is source.tables[0] else set())
+    own = {check.name for check in source.checks if check.table == table.name}
+    assert checks == {"schema", "balance"} | own | ({"quarantine_rate"} if table is source.tables[0] else set())
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
         assert spec.description
