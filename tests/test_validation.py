@@ -139,3 +139,23 @@ def test_every_file_is_judged_as_if_it_were_alone(files: list[list[int | None]])
     assert set(together) == bad
     for position in bad:
         assert together[position] == check(Readings, rows(files[position]))[0]
+
+
+class Places(pa.DataFrameModel):
+    station: Series[pd.CategoricalDtype] = pa.Field(isin=["a", "b"])
+    remark: Series[pd.CategoricalDtype] = pa.Field(nullable=True)
+
+    class Config:
+        strict = True
+
+
+def test_categories_are_texts_with_rules() -> None:
+    good = {"station": pd.Categorical.from_codes([0, 1, 0], ["a", "b"]), "remark": ["x", None, "x"]}
+    nothing: dict[str, Any] = {"station": [], "remark": []}
+    unknown = {"station": ["a", "c"], "remark": None}
+    missing = {"station": pd.Categorical(["a", None]), "remark": "y"}
+    found = check(Places, good, nothing, unknown, missing)
+    assert sorted(found) == [2, 3]
+    assert "station: isin" in found[2].message
+    assert "station: not_nullable" in found[3].message
+    assert check(Places, good, nothing) == {}
