@@ -209,7 +209,7 @@ def _casts(file: CruiseFile, cruise: NDArray[Any], levels: Levels, config: Ocean
 def _not_increasing(file: CruiseFile) -> NDArray[np.int64]:
     """For each cast, how many levels lie no deeper than the one before; 0 for samples, series and casts that go up and down."""
     none = np.zeros(len(file.casts), dtype=np.int64)
-    if file.axis != "pressure" or file.sample is not None or file.rows < 2:
+    if file.axis != "pressure" or file.is_samples or file.rows < 2:
         return none
     step = np.diff(file.pressure)
     within = file.cast_index[1:] == file.cast_index[:-1]

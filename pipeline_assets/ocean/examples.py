@@ -77,8 +77,8 @@ def _write(folder: Path, key: str, data: bytes, *, error_class: str | None = Non
     return Example(path, key, error_class, observations)
 
 
-def made_station(number: int, stations: int, rng: np.random.Generator) -> Station:
-    """A warm surface over cold deep water, with a salinity minimum at 800 dbar."""
+def made_station(number: int, stations: int, rng: np.random.Generator, *, station: int | None = None) -> Station:
+    """A warm surface over cold deep water, with a salinity minimum at 800 dbar. station: its number, if that is another."""
     deep = 400.0 + 200.0 * number
     pressure = np.arange(2.0, deep + 1, 2.0)
     temperature = 2.0 + 16.0 * np.exp(-pressure / 350.0) + 0.002 * rng.standard_normal(len(pressure)).cumsum() / 10
@@ -86,7 +86,7 @@ def made_station(number: int, stations: int, rng: np.random.Generator) -> Statio
     oxygen = 220.0 - 90.0 * np.exp(-(((pressure - 900.0) / 500.0) ** 2)) + rng.normal(0, 0.4, len(pressure))
     longitude = 178.0 + 4.0 * (number - 1) / max(1, stations - 1)
     return Station(
-        number, -30.0 - 0.5 * number, longitude if longitude <= 180 else longitude - 360, f"202401{5 + number:02d}",
+        station or number, -30.0 - 0.5 * number, longitude if longitude <= 180 else longitude - 360, f"202401{5 + number % 26:02d}",
         f"{(3 * number) % 24:02d}15", pressure, temperature, salinity, oxygen,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GOOD, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
-FLAGS = (GOOD, NOT_EVALUATED, SUSPECT, FAIL, MISSING)
+
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.int8]

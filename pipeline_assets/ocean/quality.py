@@ -50,7 +50,7 @@ def order_of(file: CruiseFile, time: NDArray[np.datetime64], config: OceanConfig
         along = np.where(np.isnat(time), np.nan, time.astype("datetime64[us]").astype(np.int64) / 1e6)
     index = file.cast_index
     rows: NDArray[np.int64] | None = None
-    if file.sample is not None and file.axis == "pressure":
+    if file.is_samples:
         rows = np.lexsort((along, index))
     elif np.any(index[1:] < index[:-1]):
         rows = np.argsort(index, kind="stable")

@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
-from pipeline_assets.ocean.qartod import FLAGS
+from pipeline_assets.ocean.qartod import GOOD, MISSING
 
 CRUISE = "the cruise: EXPOCODE where the file gives one, else the name of its group"
 CAST_INDEX = "number of the cast in its file, from 0; with file_id it joins the tables"
@@ -22,7 +22,7 @@ Category = Annotated[pd.CategoricalDtype, None, False]
 
 def _qartod(test: str, made_from: list[str] | None = None) -> Any:
     metadata = {"unit": "1", "from": made_from} if made_from else {"unit": "1"}
-    return pa.Field(isin=FLAGS, description=f"QARTOD test of {test}: {_QARTOD}", metadata=metadata)
+    return pa.Field(ge=GOOD, le=MISSING, description=f"QARTOD test of {test}: {_QARTOD}", metadata=metadata)
 
 
 def _figure(description: str, unit: str, made_from: list[str], **rules: Any) -> Any:
@@ -258,8 +258,8 @@ class ParameterStats(pa.DataFrameModel):
     n_flag_9: Series[np.int32] = _count("rows with flag 9", ["observations.flag"])
     n_flag_other: Series[np.int32] = _count("rows with any other flag", ["observations.flag"])
     n_flag_none: Series[np.int32] = _count("rows without a flag", ["observations.flag"])
-    n_qartod_suspect: Series[np.int32] = _count("values that QARTOD's tests suspect", ["observations.qartod"])
-    n_qartod_fail: Series[np.int32] = _count("values that fail QARTOD's tests", ["observations.qartod"])
+    n_qartod_suspect: Series[np.int8] = _count("values that QARTOD's tests suspect", ["observations.qartod"])
+    n_qartod_fail: Series[np.int8] = _count("values that fail QARTOD's tests", ["observations.qartod"])
     min: Series[np.float64] = _figure("least value", "as unit", _VALUE)
     max: Series[np.float64] = _figure("greatest value", "as unit", _VALUE)
     mean: Series[np.float64] = _figure("mean of the values", "as unit", _VALUE)

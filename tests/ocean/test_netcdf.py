@@ -12,6 +12,7 @@ import pytest
 
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.examples import made_station, netcdf
+from pipeline_assets.ocean.read.cruise_file import NO_FLAG
 from tests.ocean.reading import codes, column, read, refusal, rows_of
 
 CRUISE = [made_station(number, 3, np.random.default_rng(number)) for number in (1, 2, 3)]
@@ -157,6 +158,71 @@ def test_indexed_ragged_and_trajectories() -> None:
     assert file.latitude is not None
     assert file.latitude.tolist() == [1, 2, 3, 4, 5]
     rows_of(file, PLAIN)
+
+
+def test_argo_s_flags_are_characters_and_a_third_dimension_is_columns() -> None:
+    data = made(N_PROF=2, N_LEVELS=3, N_WAVE=2, STRING8=8)
+    data.createVariable("PLATFORM_NUMBER", "S1", ("N_PROF", "STRING8"))[:] = netCDF4.stringtochar(
+        np.array(["6901234", "6901235"], "S8")
+    )
+    put(data, "JULD", ("N_PROF",), [27000, 27010], units="days since 1950-01-01 00:00:00 UTC", standard_name="time")
+    put(data, "LATITUDE", ("N_PROF",), [1, 2], standard_name="latitude")
+    put(data, "LONGITUDE", ("N_PROF",), [3, 4], standard_name="longitude")
+    put(
+        data,
+        "PRES",
+        ("N_PROF", "N_LEVELS"),
+        [[1, 2, 3], [1, 2, 99999]],
+        units="decibar",
+        standard_name="sea_water_pressure",
+        fill=99999.0,
+    )
+    put(
+        data,
+        "TEMP",
+        ("N_PROF", "N_LEVELS"),
+        [[5, 6, 7], [8, 9, 99999]],
+        standard_name="sea_water_temperature",
+        fill=99999.0,
+    )
+    data.createVariable("TEMP_QC", "S1", ("N_PROF", "N_LEVELS"))[:] = np.array([list("114"), list("12 ")], "S1")
+    put(data, "N_WAVE", ("N_WAVE",), [325, 380])
+    put(data, "cdom", ("N_PROF", "N_LEVELS", "N_WAVE"), np.arange(12).reshape(2, 3, 2))
+    put(data, "calibration", ("N_WAVE", "N_PROF"), np.zeros((2, 2)))
+    file = read(bytes(data.close()), PLAIN)
+    assert file.rows == 6
+    assert [cast.station for cast in file.casts] == ["6901234", "6901235"]
+    flags = column(file, "TEMP").flags
+    assert flags is not None
+    assert flags.tolist() == [1, 1, 4, 1, 2, NO_FLAG]
+    assert column(file, "cdom_380").values.tolist() == [1, 3, 5, 7, 9, 11]
+    assert codes(file) == {"variable_left_out": 1}
+    rows_of(file, PLAIN)
+
+
+def test_ragged_series_of_profiles() -> None:
+    data = made(feature="timeSeriesProfile", station=2, profile=3, obs=5)
+    put(data, "lat", ("station",), [1, 2], standard_name="latitude")
+    put(data, "lon", ("station",), [3, 4], standard_name="longitude")
+    put(data, "station_index", ("profile",), [1, 0, 1], kind="i4", instance_dimension="station")
+    put(data, "row_size", ("profile",), [2, 1, 2], kind="i4", sample_dimension="obs")
+    put(data, "time", ("profile",), [0, 1, 2], standard_name="time", units="days since 2024-01-01")
+    put(data, "z", ("obs",), [1, 2, 1, 1, 2], standard_name="depth", positive="down", units="m")
+    put(data, "temp", ("obs",), [1, 2, 3, 4, 5], standard_name="sea_water_temperature")
+    file = read(bytes(data.close()), PLAIN)
+    assert file.cast_index.tolist() == [0, 0, 1, 2, 2]
+    assert [cast.latitude for cast in file.casts] == [2, 1, 2]
+    assert file.casts[2].time == np.datetime64("2024-01-03")
+    rows_of(file, PLAIN)
+
+
+def test_a_mooring_at_one_depth_is_a_series() -> None:
+    data = made(time=4, depth=1)
+    put(data, "time", ("time",), range(4), standard_name="time", units="hours since 2024-01-01")
+    put(data, "depth", ("depth",), [50], standard_name="depth", positive="down", units="m")
+    put(data, "temp", ("time", "depth"), np.arange(4).reshape(4, 1), standard_name="sea_water_temperature")
+    file = read(bytes(data.close()), PLAIN)
+    assert (file.axis, len(file.casts), file.rows) == ("time", 1, 4)
 
 
 def test_without_anything_that_cf_asks_for() -> None:

@@ -115,6 +115,11 @@ class CruiseFile:
     def rows(self) -> int:
         return len(self.cast_index)
 
+    @property
+    def is_samples(self) -> bool:
+        """Whether rows are water samples, whose order in the file means nothing, rather than levels."""
+        return self.axis == "pressure" and (self.sample is not None or self.bottle is not None)
+
     def where(self, row: int) -> str:
         """A row in words: its number among the data rows (from 1), its station and cast."""
         cast = self.casts[self.cast_index[row]]

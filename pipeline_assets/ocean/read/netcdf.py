@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +16,9 @@ from pipeline_assets.ocean.parameters import standard_name_of
 from pipeline_assets.ocean.read.compliance import score_of
 from pipeline_assets.ocean.read.cruise_file import NAT, NO_FLAG, Axis, Cast, CruiseFile, Parameter, identity, stem
 from pipeline_assets.ocean.read.delimited import without_fills
-from pipeline_assets.ocean.read.netcdf_guard import check_hdf5, check_values, damaged, is_netcdf
+from pipeline_assets.ocean.read.netcdf_guard import check_hdf5, check_values, is_netcdf
 from pipeline_assets.ocean.read.netcdf_layout import Layout, Variable, is_data, is_flag, is_time, layout_of
+from pipeline_assets.ocean.read.netcdf_load import LONGEST_TEXT, load
 
 KIND = "netcdf"
 _WOCE = {"WOCECTD": "woce_ctd", "WOCEBOTTLE": "woce_sample", "WOCESAMPLE": "woce_bottle"}
@@ -41,9 +40,7 @@ _LABELS = {
     "bottle": ("BTLNBR", "bottle_number", "btlnbr"),
 }
 _DEPTH_OF_FLOOR = ("sea_floor_depth_below_sea_surface", "sea_floor_depth")
-_LONGEST_TEXT = 500
-_EPOCH = np.datetime64("1970-01-01", "us")
-_LONGEST_US = 1e17
+_MOST_PLACES = 100
 
 
 def recognise_netcdf(head: bytes) -> bool:
@@ -59,7 +56,7 @@ def read_netcdf(file: LandedFile, config: OceanConfig) -> CruiseFile:
     content = file.read_bytes()
     check_hdf5(content, config.max_values)
     findings = Findings()
-    variables, attributes, sizes = _load(content, config.max_values, findings)
+    variables, attributes, sizes = load(content, config.max_values, findings)
     layout = layout_of(variables, str(attributes.get("featureType", "")), sizes)
     if layout is None or layout.size == 0:
         raise Refused(
@@ -70,7 +67,7 @@ def read_netcdf(file: LandedFile, config: OceanConfig) -> CruiseFile:
     check_values(layout.size, config.max_values)
     made = _rows(file, variables, layout, findings)
     made.sha256, made.size_bytes = identity(file, content)["sha256"], len(content)
-    made.stamp = str(attributes.get("Conventions", ""))[:_LONGEST_TEXT]
+    made.stamp = str(attributes.get("Conventions", ""))[:LONGEST_TEXT]
     made.comments = "\n".join(
         str(attributes[name]) for name in ("title", "summary", "comments", "comment", "history") if name in attributes
     )
@@ -79,92 +76,8 @@ def read_netcdf(file: LandedFile, config: OceanConfig) -> CruiseFile:
     return made
 
 
-def _load(content: bytes, max_values: int, findings: Findings) -> tuple[list[Variable], dict[str, Any], dict[str, int]]:
-    """All variables of the root group: unpacked, fill values as NaN, texts whole."""
-    import netCDF4
-
-    try:
-        with netCDF4.Dataset("in_memory.nc", memory=content) as data:
-            sizes = {name: len(dimension) for name, dimension in data.dimensions.items()}
-            total = sum(math.prod(one.shape) for one in data.variables.values())
-            check_values(total, max_values)
-            attributes = {name: data.getncattr(name) for name in data.ncattrs()}
-            if data.groups:
-                findings.add(
-                    "groups_left_out", "warning", "only the root group is read; its groups are left out",
-                    count=len(data.groups), places=list(data.groups)[:5],
-                )  # fmt: skip
-            return [_variable(one, findings) for one in data.variables.values()], attributes, sizes
-    except (Refused, MemoryError):
-        raise
-    except Exception as error:  # netCDF4 answers damaged bytes with almost any exception
-        raise damaged(f"netCDF4 says {type(error).__name__}: {str(error)[:200]}") from error
-
-
-def _variable(one: Any, findings: Findings) -> Variable:
-    attributes = {name: one.getncattr(name) for name in one.ncattrs()}
-    dimensions = tuple(one.dimensions)
-    if one.dtype is str:
-        values = np.array(one[...], dtype=object).reshape(one.shape)
-        return Variable(one.name, dimensions, attributes, _stripped(values))
-    if one.dtype.kind in "SU":
-        one.set_auto_mask(False)
-        one.set_auto_chartostring(False)
-        texts = _characters(np.asarray(one[...]))
-        return Variable(one.name, dimensions[:-1] if dimensions else (), attributes, texts)
-    if one.dtype.kind not in "iuf":
-        findings.add("odd_type", "warning", "a variable holds neither numbers nor texts; left out", parameter=one.name)
-        return Variable(one.name, dimensions, attributes, np.full(one.shape, np.nan))
-    is_odd = False
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        try:
-            masked = one[...]
-        except (ValueError, TypeError, OverflowError):
-            # Attributes such as valid_range in another type than the values: take these as they are stored.
-            one.set_auto_maskandscale(False)
-            masked = one[...]
-            is_odd = True
-    if is_odd or told:
-        findings.add(
-            "bad_attribute",
-            "warning",
-            "scale, fill value or range do not fit the values; not applied",
-            parameter=one.name,
-        )
-    values = np.ma.filled(np.ma.asarray(masked, dtype=np.float64), np.nan)
-    return Variable(one.name, dimensions, attributes, values)
-
-
-def _characters(values: NDArray[Any]) -> NDArray[Any]:
-    if values.ndim == 0:
-        return _stripped(np.array(values.item(), dtype=object))
-    joined = np.ascontiguousarray(values.astype("S1"))
-    width = joined.shape[-1]
-    if width == 0 or joined.size == 0:
-        return np.full(values.shape[:-1], None, dtype=object)
-    whole = joined.view(f"S{width}").reshape(values.shape[:-1])
-    return _stripped(whole.astype(object))
-
-
-def _stripped(values: NDArray[Any]) -> NDArray[Any]:
-    flat = [_text(value) for value in values.reshape(-1)]
-    made = np.empty(len(flat), dtype=object)
-    made[:] = flat
-    return made.reshape(values.shape)
-
-
-def _text(value: Any) -> str | None:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\0", "").strip()[:_LONGEST_TEXT] or None
-
-
 def _rows(file: LandedFile, variables: Sequence[Variable], layout: Layout, findings: Findings) -> CruiseFile:
-    columns = [
-        (one, rows)
-        for one in variables
-        if is_data(one, layout.roles) and not _is_label(one) and (rows := layout.rows_of(one)) is not None
-    ]
+    columns = _columns(variables, layout, findings)
     vertical = layout.roles.get("vertical")
     depth_rows = layout.rows_of(vertical) if vertical is not None else None
     measured = [
@@ -216,6 +129,44 @@ def _rows(file: LandedFile, variables: Sequence[Variable], layout: Layout, findi
         time=time if varies else None, latitude=latitude if moves else None, longitude=longitude if moves else None,
         findings=findings,
     )  # fmt: skip
+
+
+def _columns(variables: Sequence[Variable], layout: Layout, findings: Findings) -> list[tuple[Variable, NDArray[Any]]]:
+    """The measured variables, each with its value for every observation. One with a further dimension, such as wavelengths,
+    becomes a column for each place along it."""
+    found: list[tuple[Variable, NDArray[Any]]] = []
+    left: list[str] = []
+    for one in variables:
+        if not is_data(one, layout.roles) or _is_label(one):
+            continue
+        rows = layout.rows_of(one)
+        if rows is not None:
+            found.append((one, rows))
+            continue
+        further = [name for name in one.dimensions if name not in layout.dimensions]
+        axis = (
+            one.dimensions.index(further[0])
+            if len(further) == 1 and set(layout.dimensions) < set(one.dimensions)
+            else -1
+        )
+        if axis < 0 or one.values.shape[axis] > _MOST_PLACES:
+            left.append(one.name)
+            continue
+        along = next((other.values for other in variables if other.name == further[0] and other.values.ndim == 1), None)
+        for place in range(one.values.shape[axis]):
+            called = place if along is None else _number_text(along[place])
+            dimensions = tuple(name for name in one.dimensions if name != further[0])
+            part = Variable(
+                f"{one.name}_{called}", dimensions, {**one.attributes, "whp_name": ""}, one.values.take(place, axis)
+            )
+            of_part = layout.rows_of(part)
+            if of_part is not None:
+                found.append((part, of_part))
+    findings.add(
+        "variable_left_out", "info", "variables do not lie along the observations; left out", count=len(left),
+        places=[", ".join(left)],
+    )  # fmt: skip
+    return found
 
 
 def _kept(measured: Sequence[NDArray[Any]], vertical: NDArray[Any] | None, layout: Layout) -> NDArray[np.int64]:
@@ -377,7 +328,9 @@ def _flags(rows: NDArray[Any], flag: Variable) -> NDArray[np.int16]:
 def _labels(role: str, variables: Sequence[Variable], layout: Layout, kept: NDArray[np.int64]) -> NDArray[Any] | None:
     for name in _LABELS[role]:
         for one in variables:
-            if name in (one.attribute("whp_name"), one.name) or (role == "station" and one.attributes.get("cf_role")):
+            if name in (one.attribute("whp_name"), one.name.lower()) or (
+                role == "station" and one.attributes.get("cf_role")
+            ):
                 rows = layout.rows_of(one)
                 if rows is not None:
                     return np.array([_number_text(value) for value in rows[kept]], dtype=object)
@@ -386,7 +339,7 @@ def _labels(role: str, variables: Sequence[Variable], layout: Layout, kept: NDAr
 
 def _is_label(one: Variable) -> bool:
     names = {name for names in _LABELS.values() for name in names}
-    return one.name in names or one.attribute("whp_name") in names or "cf_role" in one.attributes
+    return one.name.lower() in names or one.attribute("whp_name") in names or "cf_role" in one.attributes
 
 
 def _number_text(value: Any) -> str:

@@ -65,6 +65,7 @@ class Layout:
     """Which variable is what. dimensions: those whose every combination is one observation; element: the one within a cast.
 
     ragged: for each observation its instance, where the file says it by counts or indices (CF 9.3.3, 9.3.4).
+    outer_of: for each instance what it belongs to along the dimension `outer`, such as the station of a profile (CF H.5.3).
     """
 
     dimensions: tuple[str, ...]
@@ -72,6 +73,8 @@ class Layout:
     element: str
     instance: str = ""
     ragged: NDArray[np.int64] | None = None
+    outer: str = ""
+    outer_of: NDArray[np.int64] | None = None
     roles: dict[str, Variable] = field(default_factory=dict)
 
     @property
@@ -81,10 +84,12 @@ class Layout:
     def rows_of(self, variable: Variable) -> NDArray[Any] | None:
         """The variable's value for each observation; None if it does not lie along the observations."""
         if self.ragged is not None and variable.dimensions == (self.instance,):
-            known = (self.ragged >= 0) & (self.ragged < len(variable.values))
-            taken = variable.values[np.where(known, self.ragged, 0)]
-            nothing: Any = None if variable.is_text else np.nan
-            return np.where(known, taken, nothing)
+            return _taken(variable.values, self.ragged, variable.is_text)
+        if self.ragged is not None and self.outer_of is not None and variable.dimensions == (self.outer,):
+            inner = Variable(
+                variable.name, (self.instance,), {}, _taken(variable.values, self.outer_of, variable.is_text)
+            )
+            return self.rows_of(inner)
         if not set(variable.dimensions) <= set(self.dimensions):
             return None
         if len(set(variable.dimensions)) != len(variable.dimensions):
@@ -107,19 +112,39 @@ class Layout:
         return np.broadcast_to(numbers, self.shape).reshape(-1)
 
 
+def _taken(values: NDArray[Any], at: NDArray[np.int64], is_text: bool) -> NDArray[Any]:
+    """Values at some places; nothing at places that are none."""
+    nothing: Any = None if is_text else np.nan
+    if not len(values):
+        return np.full(len(at), nothing)
+    known = (at >= 0) & (at < len(values))
+    return np.where(known, values[np.where(known, at, 0)], nothing)
+
+
 def layout_of(variables: Sequence[Variable], feature_type: str, sizes: Mapping[str, int]) -> Layout | None:
     """How the observations lie; None for a file in which nothing is measured along anything."""
     roles = find_roles(variables)
     data = [one for one in variables if is_data(one, roles)]
     if not data:
         return None
-    ranks = Counter(one.dimensions for one in data)
-    most = max(len(dimensions) for dimensions in ranks)
-    dimensions = max((kind for kind in ranks if len(kind) == most), key=lambda kind: (ranks[kind], kind))
+    dimensions = _main_dimensions(data, roles.get("vertical"))
     layout = Layout(dimensions, tuple(sizes[name] for name in dimensions), "", roles=roles)
     _find_ragged(layout, variables, sizes)
     layout.element = _element(layout, feature_type.lower())
     return layout
+
+
+def _main_dimensions(data: Sequence[Variable], vertical: Variable | None) -> tuple[str, ...]:
+    """The dimensions of most measurements: those of the vertical among them, or as many that most variables lie along."""
+    kinds = Counter(one.dimensions for one in data)
+    deep = set(vertical.dimensions) if vertical is not None else set()
+
+    def rank(kind: tuple[str, ...]) -> tuple[Any, ...]:
+        covered = sum(set(one.dimensions) <= set(kind) for one in data)
+        holds = bool(deep) and deep <= set(kind)
+        return (holds, kinds[kind] if holds else covered, kinds[kind], -len(kind), kind)
+
+    return max(kinds, key=rank)
 
 
 def find_roles(variables: Sequence[Variable]) -> dict[str, Variable]:
@@ -184,11 +209,24 @@ def _find_ragged(layout: Layout, variables: Sequence[Variable], sizes: Mapping[s
             ends = np.minimum(np.cumsum(counts), layout.size)
             layout.ragged = np.searchsorted(ends, np.arange(layout.size), side="right").astype(np.int64)
             layout.instance = one.dimensions[0]
+            for other in variables:
+                if (
+                    other.attribute("instance_dimension")
+                    and other.dimensions == (layout.instance,)
+                    and not other.is_text
+                ):
+                    layout.outer = other.attribute("instance_dimension")
+                    layout.outer_of = _places(other.values)
             return
         if instance and one.dimensions == layout.dimensions:
-            layout.ragged = np.nan_to_num(one.values.astype(np.float64), nan=-1, posinf=-1, neginf=-1).astype(np.int64)
+            layout.ragged = _places(one.values)
             layout.instance = instance
             return
+
+
+def _places(values: NDArray[Any]) -> NDArray[np.int64]:
+    whole = np.nan_to_num(values.astype(np.float64), nan=-1, posinf=-1, neginf=-1).clip(-1, 2**53)
+    return whole.astype(np.int64)
 
 
 def _element(layout: Layout, feature_type: str) -> str:
@@ -202,6 +240,8 @@ def _element(layout: Layout, feature_type: str) -> str:
         not feature_type and vertical is not None and len(vertical.dimensions) >= 1
     ):
         along = [name for name in (vertical.dimensions if vertical is not None else ()) if name in dimensions]
+        if not feature_type:  # a single depth is a series' own, not a profile
+            along = [name for name in along if layout.shape[dimensions.index(name)] > 1]
         if along:
             own = [name for name in along if time is None or name not in time.dimensions]
             return (own or along)[-1]

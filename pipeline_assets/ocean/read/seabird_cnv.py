@@ -16,7 +16,7 @@ from pipeline_assets.ocean.read.seabird_header import Header, cast_of, header_of
 from pipeline_assets.ocean.read.text import normalised
 
 KIND = "seabird_cnv"
-END = re.compile(rb"(?m)^\*END\*[^\n]*\n?")
+END = re.compile(rb"(?m)^[ \t]*\*END\*[^\n]*\n?")
 _WIDTH = 11
 """Characters of a value: values may touch when one is that long."""
 _PLAIN = re.compile(rb"[-+0-9.eE\s]*")
@@ -27,20 +27,17 @@ def read_cnv(file: LandedFile, config: OceanConfig) -> CruiseFile:
     `no_data`."""
     content = file.read_bytes()
     findings = Findings()
-    end = END.search(content)
-    if end is None and b"*END*" in content:
-        end = re.search(rb"\*END\*[^\r\n]*[\r\n]*", content)
-    if end is None:
-        raise Refused(
-            "no_columns", "the header has no *END* line, so its data cannot be found. Send the file again whole."
-        )
-    if re.search(rb"(?mi)^#\s*file_type\s*=\s*binary", content[: end.start()]):
+    header_end = content.find(b"*END*")
+    if re.search(rb"(?mi)^#\s*file_type\s*=\s*binary", content[:header_end] if header_end >= 0 else content):
         raise Refused(
             "binary_cnv", "the data are binary (file_type = binary). Convert the cast again with ASCII as the format."
         )
     text = normalised(content, findings)
     end = END.search(text)
-    assert end is not None
+    if end is None:
+        raise Refused(
+            "no_columns", "the header has no *END* line, so its data cannot be found. Send the file again whole."
+        )
     header = header_of(text[: end.start()].decode("utf-8").split("\n"), findings)
     if not header.columns:
         raise Refused("no_columns", "the header names no columns (# name 0 = ...). Send a converted file (.cnv).")
