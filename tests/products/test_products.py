@@ -219,6 +219,8 @@ def test_a_namespace_has_products_of_its_own(platform: Platform, put: Put, tmp_p
     ("products", "message"),
     [
         ((replace(TOTALS, of=("nosuch",)),), "`of` names 'nosuch'; expected tables: readings, files"),
+        ((replace(TOTALS, columns={"readings": ("nosuch",)}),), "`columns` names 'nosuch' of readings"),
+        ((replace(COPY, after=(), columns={"files": ("readings",)}),), "`columns` names 'readings' of files"),
         ((COPY,), "`after` names 'totals'; expected products declared before it: there are none"),
         ((TOTALS, TOTALS), "every table, aggregate and product needs a name of its own"),
         ((replace(TOTALS, name="readings"),), "every table, aggregate and product needs a name of its own"),
