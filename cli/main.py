@@ -47,18 +47,32 @@ def main() -> None:
 @click.argument("source")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE...")
 @click.option("--key", help="Key below the source's folder, for a single FILE.")
+@click.option(
+    "--metadata", "pairs", multiple=True, metavar="NAME=VALUE", help="Kept beside each FILE; may be repeated."
+)
+@click.option(
+    "--metadata-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The same from a JSON object."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def land(source: str, paths: tuple[Path, ...], key: str | None, as_json: bool) -> None:
+def land(
+    source: str,
+    paths: tuple[Path, ...],
+    key: str | None,
+    pairs: tuple[str, ...],
+    metadata_file: Path | None,
+    as_json: bool,
+) -> None:
     """Put files into the landing store, where SOURCE looks for them.
 
     A relative FILE keeps its folders, a folder keeps its name and what is below it; an absolute FILE keeps its name.
+    A bucket keeps metadata with the object; beside a file in a folder it lands as FILE.metadata.json.
     """
-    from cli.land import land_files
+    from cli.land import land_files, read_metadata
     from cli.notes import note
     from pipeline_assets.registry import get_source
 
     platform = _platform()
-    landed = land_files(platform.landing, get_source(source), paths, key)
+    landed = land_files(platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file))
     if as_json:
         click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
         return
@@ -191,6 +205,73 @@ def export(what: str, output: Path) -> None:
     from cli.query import export_to_file
 
     export_to_file(_platform(), what, output)
+
+
+@main.group()
+def table() -> None:
+    """Numbered archives of tables, and of all tables of a dataset: take one, list them, put one back."""
+
+
+@table.command("archive")
+@click.argument("what", metavar="SOURCE.TABLE|SOURCE.DATASET")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_archive(what: str, as_json: bool) -> None:
+    """Keep what a table shows now, or all tables of a dataset, under the next number."""
+    from cli.archives import archive_table
+
+    archive_table(_platform(), what, as_json=as_json)
+
+
+@table.command("archives")
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_archives(source: str, as_json: bool) -> None:
+    """List the archives of a source."""
+    from cli.archives import list_archives
+    from pipeline_assets.registry import get_source
+
+    list_archives(_platform(), get_source(source), as_json=as_json)
+
+
+@table.command("restore")
+@click.argument("what", metavar="SOURCE.ARCHIVE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_restore(what: str, yes: bool, as_json: bool) -> None:
+    """Put the rows of an archive in place of those that its tables show now.
+
+    Files that landed since are read again by the next run. Exit code: 0 done, 3 some files are to be read again.
+    """
+    from cli.archives import restore_table
+
+    sys.exit(restore_table(_platform(), what, yes=yes, as_json=as_json))
+
+
+@main.command()
+@click.argument("namespace")
+@click.argument("what", metavar="SOURCE[.TABLE]...", nargs=-1, required=True)
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The other's home, if not this one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(namespace: str, what: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+    """Compare tables with those of another NAMESPACE: columns, and rows whatever their order.
+
+    Exit code: 0 all are equal, 3 some differ.
+    """
+    from cli.compare import compare_namespaces
+    from pipeline_assets.registry import get_source
+
+    by_source: dict[str, list[str]] = {}
+    for name in what:
+        source, _, table = name.partition(".")
+        by_source.setdefault(get_source(source).name, []).extend([table] if table else [])
+    platform = _platform()
+    codes = [
+        compare_namespaces(platform, namespace, home, source, tables, as_json=as_json)
+        for source, tables in by_source.items()
+    ]
+    sys.exit(max(codes))
 
 
 @main.command()

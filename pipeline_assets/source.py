@@ -10,19 +10,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline_assets.aggregate import Aggregate
+from pipeline_assets.batch_check import BatchCheck
+from pipeline_assets.columns import BATCH_ID, FILE_ID, Schema, description_of, own_names
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
-
-if TYPE_CHECKING:
-    from pandera.pandas import DataFrameModel
 
 HEAD_BYTES = 512
 """How much of a file a reader sees to recognise it."""
@@ -55,18 +54,36 @@ class Reader:
 class Table:
     """One table of a source in the lake: ``source.name``.
 
-    schema: the pandera model of its columns. The frame adds `file_id` and `batch_id`, and fills `source_key` where
-            the model has it and the rows do not.
+    schema: the pandera model of its columns, or `Columns` for a table that is declared from data. The frame adds
+            `file_id` and `batch_id`, and fills `source_key` where the schema has it and the rows do not.
     derived_from: the source's tables it is made from; empty for the checked dataset, which is made from the files.
+    dataset: the dataset that it is a table of. `derive` may leave such a table out for a file that has no rows for it, a
+             batch without rows for it leaves it as it is, and what is checked of it shows at the dataset.
     """
 
     name: str
-    schema: type[DataFrameModel]
+    schema: Schema
     derived_from: tuple[str, ...] = ()
+    dataset: str | None = None
 
     @property
     def description(self) -> str:
-        return (self.schema.__doc__ or "").strip()
+        return description_of(self.schema)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A part of what the files hold, where a source has many tables: a kind of document in an archive, say.
+
+    It stands as an asset of its own between the files and the tables that are made of it, and has no rows of its own.
+    columns: its fields, which its tables name as what their columns are made from; name, type and description.
+    told: what else people should see of it: titles and texts.
+    """
+
+    name: str
+    description: str
+    columns: tuple[tuple[str, str, str], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,6 +151,8 @@ class FileSource:
     name: its folder in the landing store, its schema in SQL, its group in the UI.
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
+    datasets: parts of what the files hold, where `tables` are so many that people need them in groups.
+    checks: what is checked of each batch beside schema, refusals and balance.
     aggregates: tables over all batches of the source.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
@@ -160,6 +179,8 @@ class FileSource:
     readers: tuple[Reader, ...]
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    datasets: tuple[Dataset, ...] = ()
+    checks: tuple[BatchCheck, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
@@ -197,14 +218,33 @@ class FileSource:
                     f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
                     f"Tables: {', '.join(self.table_names)}"
                 )
-        names = (*self.table_names, *(aggregate.name for aggregate in self.aggregates))
+        datasets = {dataset.name for dataset in self.datasets}
+        names = [
+            *self.table_names,
+            *(dataset.name for dataset in self.datasets),
+            *(one.name for one in self.aggregates),
+        ]
         if len(set(names)) != len(names):
-            raise ValueError(f"source {self.name}: every table and aggregate needs a name of its own: {list(names)}")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(
+                f"source {self.name}: every table, dataset and aggregate needs a name of its own; these are there twice: {twice}"
+            )
+        strange = sorted({table.dataset for table in self.tables if table.dataset} - datasets)
+        if strange:
+            raise ValueError(f"source {self.name}: tables are of datasets that it does not have: {strange}")
+        empty = sorted(datasets - {table.dataset for table in self.tables})
+        if empty:
+            raise ValueError(f"source {self.name}: datasets without a table: {empty}")
+        if self.tables[0].dataset:
+            raise ValueError(
+                f"source {self.name}: its first table is the one that every file has rows in, of no dataset"
+            )
 
+        self._refuse_wrong_checks()
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}
-            if table not in schemas or column not in schemas[table].to_schema().columns:
+            if table not in schemas or column not in own_names(schemas[table]):
                 raise ValueError(
                     f"source {self.name}: subject is {self.subject!r}; expected TABLE.COLUMN of its tables"
                 )
@@ -217,6 +257,18 @@ class FileSource:
         if self.equal_bytes == "duplicate" and self.overwrite != "new":
             # Were the first of equal files replaced, its duplicates would be nowhere.
             raise ValueError(f"source {self.name}: equal_bytes=`duplicate` goes with overwrite=`new`")
+
+    def _refuse_wrong_checks(self) -> None:
+        columns = {
+            table.name: {*own_names(table.schema), FILE_ID, BATCH_ID} for table in self.tables if not table.dataset
+        }
+        for check in self.checks:
+            unknown = sorted(set(check.columns) - columns.get(check.table, set()))
+            if check.table not in columns or unknown:
+                raise ValueError(
+                    f"check {check.name} of source {self.name} is of {check.table!r} and its columns {list(check.columns)}; "
+                    f"expected one of the tables {sorted(columns)} and columns of it"
+                )
 
     @property
     def delivery(self) -> Delivery:

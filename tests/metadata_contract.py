@@ -12,6 +12,7 @@ OF_TABLE = (
     *OF_ASSET, "dagster/table_name", "dagster/storage_kind", "dagster/column_lineage", "columns come from", "query it",
 )  # fmt: skip
 OF_RAW_FILES = (*OF_ASSET, "takes", "land a file")
+OF_DATASET = (*OF_ASSET, "dagster/column_lineage", "tables")
 OF_AGGREGATE = (*OF_TABLE, "made from", "one row for each")
 PARTITIONS = "partitions_def"
 ATTRIBUTES = ("description", "owners", "kinds", "group_name", "code_version", PARTITIONS)
@@ -37,7 +38,8 @@ def _missing_of(
 ) -> Iterator[str]:
     is_aggregate = "made from" in spec.metadata
     yield from (name for name in ATTRIBUTES if not getattr(spec, name) and not (is_aggregate and name == PARTITIONS))
-    wanted = OF_RAW_FILES if spec.key.path[-1] == "raw_files" else OF_AGGREGATE if is_aggregate else OF_TABLE
+    wanted = OF_AGGREGATE if is_aggregate else OF_DATASET if "tables" in spec.metadata else OF_TABLE
+    wanted = OF_RAW_FILES if spec.key.path[-1] == "raw_files" else wanted
     yield from (name for name in wanted if not spec.metadata.get(name))
     if needs_freshness and spec.freshness_policy is None and not is_aggregate:
         yield "freshness_policy"

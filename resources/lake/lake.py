@@ -169,16 +169,19 @@ class Lake:
         _expire(loaded, {base if keep is None else keep, *in_use})
         return _committed(loaded)
 
-    def replace_all(self, table: TableName, *, base: int | None, add: Sequence[str], run_id: str) -> Committed:
+    def replace_all(
+        self, table: TableName, *, base: int | None, add: Sequence[str], run_id: str, batch_id: str | None = None
+    ) -> Committed:
         """Replace all rows of a table by those in data files, in one Iceberg transaction, whatever the table has now.
 
-        base: the snapshot that readers see until the new one is published.
+        base: the snapshot that readers see until the new one is published. batch_id: of a table that batches commit to, one
+        that the ledger knows, so that the next commit knows what it sets back should this be published never.
         Only the one writer of the table may call this.
         """
         from pyiceberg.expressions import AlwaysTrue
 
         loaded = self.catalog.load_table(self.identifier(table))
-        labels = {"strandline.run": run_id}
+        labels = {"strandline.run": run_id, **({BATCH_LABEL: batch_id} if batch_id else {})}
         if _committed(loaded).total_rows or add:
             with loaded.transaction() as transaction:
                 if _committed(loaded).total_rows:
@@ -241,6 +244,20 @@ class Lake:
         row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()  # type: ignore[call-arg, arg-type]
         tasks = loaded.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files()
         return [task.file.file_path for task in tasks]
+
+    def names(self, source: str) -> set[str]:
+        """The tables of a source that are there."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        try:
+            listed = self.catalog.list_tables(self.identifier(TableName(source, ""))[0])
+        except NoSuchNamespaceError:
+            return set()
+        return {name for _, name in listed}
+
+    def data_folder(self, table: TableName) -> str:
+        """Where the table's data files go, also before it is made."""
+        return f"{self.location(table)}/data"
 
     def schema(self, table: TableName) -> pa.Schema | None:
         """The table's columns as Arrow types; None when there is no such table."""

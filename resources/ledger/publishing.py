@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
@@ -164,6 +164,16 @@ def files_with_rows(ledger: Ledger, file_ids: Sequence[str]) -> set[str]:
     with ledger.read() as connection:
         for chunk in chunked(file_ids):
             found |= set(connection.scalars(select(file_rows.c.file_id).where(file_rows.c.file_id.in_(chunk))))
+    return found
+
+
+def tables_with_rows(ledger: Ledger, file_ids: Collection[str]) -> set[str]:
+    """The tables in which some of the files have rows."""
+    found: set[str] = set()
+    with ledger.read() as connection:
+        for chunk in chunked(sorted(file_ids)):
+            query = select(file_rows.c.table_name).where(file_rows.c.file_id.in_(chunk), file_rows.c.rows > 0)
+            found |= set(connection.scalars(query.distinct()))
     return found
 
 
