@@ -91,6 +91,23 @@ class Member:
             )
         return content
 
+    def chunks(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """Its bytes in pieces, for members that are not to be held whole. Refused: `damaged_archive`, at the piece that shows it."""
+        left = self.size_bytes
+        with _damage_refused(self.name), self._archive.open(self._info) as stream:
+            while chunk := stream.read(min(size, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    break
+                yield chunk
+        if left:
+            raise Refused(
+                "damaged_archive",
+                f"member {self.name!r} has {self.size_bytes:,} bytes by its own account and unpacks to "
+                f"{'more' if left < 0 else f'{self.size_bytes - left:,}'}. Pack and send it again.",
+                location=self.name,
+            )
+
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -235,14 +252,18 @@ def _damage_refused(name: str) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        raise Refused("unsupported_archive", f"{error}. Pack it again, deflated and in one part.", location=name) from error
+        raise Refused(
+            "unsupported_archive", f"{error}. Pack it again, deflated and in one part.", location=name
+        ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, RuntimeError, OverflowError) as error:
         where = f"member {name!r} is damaged" if name else "the zip is damaged"
         raise Refused("damaged_archive", f"{where} ({error}). Pack and send it again.", location=name) from error
     except OSError as error:
         if error.errno is not None and error.errno != 22:  # EINVAL: it says that its bytes lie before its begin
             raise
-        raise Refused("damaged_archive", f"the zip is damaged ({error}). Pack and send it again.", location=name) from error
+        raise Refused(
+            "damaged_archive", f"the zip is damaged ({error}). Pack and send it again.", location=name
+        ) from error
 
 
 class _Unpacker(Protocol):

@@ -12,7 +12,7 @@ _KINDS: dict[str, Kind] = {
     "float": "number", "double": "number", "decimal": "number", "boolean": "boolean", "timestamp": "timestamp", "date": "date",
 }  # fmt: skip
 
-_TOKEN = re.compile(r"\s*([A-Za-z0-9_$. -]+?(?:\s*\([0-9, ]*\))?|[<>:,])\s*(?=[<>:,]|$)")
+_TOKEN = re.compile(r"\s*(?:([<>:,])|([^<>:,()]+(?:\([0-9, ]*\))?)(?=[<>:,]|$))")
 _DEEPEST = 30
 
 
@@ -24,7 +24,7 @@ def shape_of_hive_type(text: str) -> Shape:
         match = _TOKEN.match(text.strip(), at)
         if match is None:
             raise ValueError(f"{text!r} is no Hive type: nothing fits at character {at}")
-        tokens.append(match[1])
+        tokens.append(match[1] or match[2].strip())
         at = match.end()
     shape, rest = _parse(tokens, text, 0)
     if rest:
@@ -57,7 +57,9 @@ def _parse(tokens: list[str], text: str, depth: int) -> tuple[Shape, list[str]]:
                 return Struct(fields), _after(">", rest, text)
             rest = rest[1:]
     if name not in _KINDS:
-        raise ValueError(f"{text!r} is no Hive type: {tokens[0]!r} is unknown; known are {', '.join(_KINDS)}, array, map, struct")
+        raise ValueError(
+            f"{text!r} is no Hive type: {tokens[0]!r} is unknown; known are {', '.join(_KINDS)}, array, map, struct"
+        )
     return Scalar(_KINDS[name]), rest
 
 

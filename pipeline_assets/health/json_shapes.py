@@ -102,7 +102,9 @@ def _with_kinds(shape: Shape | None, contents: Any, place: _Place) -> Shape | No
             own = _own(kind, place)
             if isinstance(own, Struct):
                 fields = {name: one for name, one in own.fields.items() if name not in shape.fields}
-                shared = {name: either(shape.fields[name], own.fields[name]) for name in own.fields if name in shape.fields}
+                shared = {
+                    name: either(shape.fields[name], own.fields[name]) for name in own.fields if name in shape.fields
+                }
                 shape = replace(shape, fields={**shape.fields, **shared, **fields})
     return shape
 

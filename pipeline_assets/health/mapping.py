@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping as AnyMapping
+from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +72,9 @@ class Mapping:
         """
         folder = OWN_FOLDER if folder is None else folder
         if not folder.is_dir():
-            raise MappingError(f"{folder} is no folder; expected one with mapping files and JSON Schemas (STRANDLINE_HEALTH_SCHEMAS)")
+            raise MappingError(
+                f"{folder} is no folder; expected one with mapping files and JSON Schemas (STRANDLINE_HEALTH_SCHEMAS)"
+            )
         folders = [folder] if folder.resolve() == OWN_FOLDER else [folder, OWN_FOLDER]
         lookups = [_object(path) for one in folders if (path := _find(one, "lookup.json"))]
         return cls(
@@ -187,7 +190,9 @@ class Mapping:
     def _legacy_files(self, annotations: AnyMapping[str, str | None]) -> AnyMapping[str, str]:
         assessments = self.dataset_mapping["assessmentIdentifier"]
         assessment = assessments.get(annotations.get("assessmentid"), {})
-        files: AnyMapping[str, str] = assessment.get("assessmentRevision", {}).get(str(annotations.get("assessmentrevision")), {})
+        files: AnyMapping[str, str] = assessment.get("assessmentRevision", {}).get(
+            str(annotations.get("assessmentrevision")), {}
+        )
         return files
 
 
@@ -262,7 +267,9 @@ def _archive_map(path: Path) -> dict[str, Any]:
     try:
         files = [*content.get("anyOf", [])]
         for assessment in content.get("assessments", []):
-            if not isinstance(assessment["assessmentIdentifier"], str) or not isinstance(assessment["assessmentRevision"], int):
+            if not isinstance(assessment["assessmentIdentifier"], str) or not isinstance(
+                assessment["assessmentRevision"], int
+            ):
                 raise TypeError("assessmentIdentifier is text and assessmentRevision a whole number")
             files += assessment.get("files", [])
         for app in content.get("apps", []):
@@ -272,7 +279,9 @@ def _archive_map(path: Path) -> dict[str, Any]:
             if not isinstance(file["filename"], str) or not isinstance(file.get("jsonSchema", ""), str):
                 raise TypeError("filename and jsonSchema are text")
     except (KeyError, AttributeError, TypeError) as error:
-        raise MappingError(f"{path} is no archive map of mobile-client-json ({type(error).__name__}: {error})") from error
+        raise MappingError(
+            f"{path} is no archive map of mobile-client-json ({type(error).__name__}: {error})"
+        ) from error
     return content
 
 
@@ -287,7 +296,9 @@ def _alias(one: Any) -> tuple[re.Pattern[str], str]:
     try:
         return re.compile(one["pattern"]), one["id"]
     except (re.error, KeyError, TypeError) as error:
-        raise MappingError(f"lookup.json: {one!r} is no alias; expected a `pattern` (regular expression) and an `id` ({error})") from error
+        raise MappingError(
+            f"lookup.json: {one!r} is no alias; expected a `pattern` (regular expression) and an `id` ({error})"
+        ) from error
 
 
 def _catalogues(folders: list[Path]) -> dict[str, Shape]:

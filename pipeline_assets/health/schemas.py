@@ -47,7 +47,8 @@ def load_schemas(folders: list[Path]) -> Schemas:
         found = {**here, **found}
     by_id = {schema_id: content for schema_id, (_, content) in found.items()}
     resources = [
-        (schema_id, Resource.from_contents(content, default_specification=DRAFT7)) for schema_id, content in by_id.items()
+        (schema_id, Resource.from_contents(content, default_specification=DRAFT7))
+        for schema_id, content in by_id.items()
     ]
     registry: Registry[Any] = Registry(retrieve=_never).with_resources(resources)  # type: ignore[call-arg]
     return Schemas(by_id, registry.crawl())
@@ -73,7 +74,7 @@ def _fits(path: Path, schema_id: str) -> int:
 
 
 def _never(uri: str) -> Any:
-    raise NoSuchResource(ref=uri)
+    raise NoSuchResource(uri)
 
 
 def read_json(path: Path) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -78,9 +79,15 @@ class StructPlan:
     lists: tuple[tuple[str, str, TablePlan], ...]
     """field, column for the list's id, table of its elements"""
 
-    @property
+    @cached_property
     def fields(self) -> frozenset[str]:
+        """The names of all fields that have a place."""
         return frozenset(entry[0] for entries in (self.scalars, self.structs, self.lists) for entry in entries)
+
+    @cached_property
+    def spelling(self) -> dict[str, str]:
+        """The same by their names in lower case."""
+        return {name.lower(): name for name in sorted(self.fields)}
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,9 @@ class _Planner:
             if isinstance(one, Array) and len(path) < _DEEPEST:
                 columns.append(Column(column, _ID, one.description or f"id of the list {'.'.join(here)}", pointer))
                 inner = tuple(_word(part) for part in here)
-                lists.append((key, column, self.table((*path, *inner), table, one.item, is_list=True, about=one.description)))
+                lists.append(
+                    (key, column, self.table((*path, *inner), table, one.item, is_list=True, about=one.description))
+                )
             else:
                 kind: Kind = one.kind if isinstance(one, Scalar) else "json"
                 columns.append(Column(column, ARROW_TYPES[kind], one.description or _said_of(here, kind), pointer))
@@ -235,7 +244,9 @@ class _Planner:
         for name, (kind, text) in KEYS.items():
             yield Column(name, kind, text)
         if has_times:
-            yield Column(OFFSET, pa.string(), "the offset from UTC, such as -08:00, that the row's times were written with")
+            yield Column(
+                OFFSET, pa.string(), "the offset from UTC, such as -08:00, that the row's times were written with"
+            )
         yield Column(EXTRA, pa.string(), "what the document has here and no column can hold, as JSON text")
 
 

@@ -1,0 +1,337 @@
+"""Documents to the rows of their dataset's tables: typed, each with the keys of its record, and joinable by `id`.
+
+Works through a batch of documents level by level and column by column, which is what makes it fast. Whatever a document has
+that no column can hold is in its row's `_extra`, so that tables joined back give the document: but for members that are null,
+which are as good as absent, and for how numbers and times were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from pipeline_assets.health.shapes import Kind
+from pipeline_assets.health.tables import EXTRA, FILE_NAME, KEYS, OFFSET, DatasetPlan, StructPlan, TablePlan
+from pipeline_assets.health.values import Misfits, column_of, json_text, offsets_of
+
+_MOST_ELEMENTS = 50_000
+"""Elements that are held as objects of Python at once; more are turned into columns first."""
+_ELEMENTS_OF_AN_OBJECT = 50
+
+_EMPTY: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Document:
+    """One JSON file of an archive, or, of a list, a piece of it.
+
+    uploaded: when the record was uploaded; it gives year, month and day. first: place in the list of the piece's first element.
+    annotations: the record's, for the datasets that have them as fields.
+    """
+
+    dataset: str
+    file_name: str
+    recordid: str
+    assessmentid: str
+    uploaded: date
+    content: Any
+    first: int = 0
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        uploaded = self.uploaded
+        return {
+            "assessmentid": self.assessmentid, "year": uploaded.year, "month": uploaded.month, "day": uploaded.day,
+            "recordid": self.recordid, FILE_NAME: self.file_name,
+        }  # fmt: skip
+
+
+def list_id(recordid: str, file_name: str, pointer: str) -> str:
+    """The id of a list: BLAKE2b with 16 bytes, in hex, of record, file and JSON pointer (RFC 6901), a line each."""
+    return blake2b(f"{recordid}\n{file_name}\n{pointer}".encode(), digest_size=16).hexdigest()
+
+
+def rows_of(plans: Mapping[str, DatasetPlan], documents: Iterable[Document]) -> dict[str, pa.Table]:
+    """The rows of the documents, by table; of tables that get any.
+
+    plans: by dataset. Elements beyond `_MOST_ELEMENTS` are turned into columns piece by piece, so memory follows the columns,
+    not the objects, if the documents come one by one. Raises RecursionError for a document nested too deep to be written.
+    """
+    parts: dict[str, list[pa.Table]] = {}
+    for batch in _batches(documents):
+        for dataset in dict.fromkeys(document.dataset for document in batch):
+            of_dataset = [document for document in batch if document.dataset == dataset]
+            for name, table in _Batch(plans[dataset], of_dataset).tables():
+                parts.setdefault(name, []).append(table)
+    return {name: pa.concat_tables(some) for name, some in parts.items()}
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    elements = 0
+    for document in documents:
+        batch.append(document)
+        elements += len(document.content) if isinstance(document.content, list) else _ELEMENTS_OF_AN_OBJECT
+        if elements >= _MOST_ELEMENTS:
+            yield batch
+            batch, elements = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Lists:
+    """The lists whose elements are the rows of one table: a run of elements for each."""
+
+    elements: list[Any] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    documents: list[int] = field(default_factory=list)
+    pointers: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+
+    def add(self, elements: list[Any], document: int, pointer: str, list_id: str = "", first: int = 0) -> None:
+        self.elements += elements
+        self.counts.append(len(elements))
+        self.documents.append(document)
+        self.pointers.append(pointer)
+        self.ids.append(list_id)
+        self.firsts.append(first)
+
+
+class _Whole:
+    """In `_extra`: the element itself, because it is no object."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _Rows:
+    """The rows of one table while they are made."""
+
+    def __init__(self, plan: TablePlan, lists: _Lists) -> None:
+        self.plan = plan
+        self.elements = lists.elements
+        self.runs = np.repeat(np.arange(len(lists.counts)), lists.counts)
+        counts = np.asarray(lists.counts, dtype=np.int64)
+        starts = np.cumsum(counts) - counts - np.asarray(lists.firsts, dtype=np.int64)
+        self.index = np.arange(len(self.elements), dtype=np.int64) - starts[self.runs]
+        self.documents = np.asarray(lists.documents, dtype=np.int64)[self.runs]
+        self.lists = lists
+        self.columns: dict[str, pa.Array] = {}
+        self.extra: dict[int, Any] = {}
+        self.times: list[tuple[str, tuple[str, ...], Sequence[Any]]] = []
+        self.children: list[tuple[TablePlan, _Lists]] = []
+
+    def pointers(self) -> list[str]:
+        """Where each row's element is in its document, as a JSON pointer."""
+        pointers = [self.lists.pointers[run] for run in self.runs.tolist()]
+        if not self.plan.is_list:
+            return pointers
+        return [f"{pointer}/{place}" for pointer, place in zip(pointers, self.index.tolist(), strict=True)]
+
+    def keep(self, row: int, path: tuple[str, ...], value: Any) -> None:
+        """Put what no column can hold into the row's `_extra`, at its place in the row's element."""
+        if not path:
+            self.extra[row] = _Whole(value)
+            return
+        at = self.extra.setdefault(row, {})
+        for part in path[:-1]:
+            at = at.setdefault(part, {})
+        if isinstance(value, dict) and isinstance(at.get(path[-1]), dict):
+            return  # an empty object of which something is kept already
+        at[path[-1]] = value
+
+    def keep_all(self, path: tuple[str, ...], misfits: Misfits) -> None:
+        for row, value in misfits:
+            self.keep(row, path, value)
+
+
+class _Batch:
+    """Some documents of one dataset, on their way into its tables."""
+
+    def __init__(self, plan: DatasetPlan, documents: Sequence[Document]) -> None:
+        self._plan = plan
+        self._documents = documents
+        keys = [document.keys for document in documents]
+        self._keys = {name: [one[name] for one in keys] for name in KEYS}
+        self._key_arrays = {name: pa.array(self._keys[name], kind) for name, (kind, _) in KEYS.items()}
+
+    def tables(self) -> Iterator[tuple[str, pa.Table]]:
+        lists = _Lists()
+        root = self._plan.root
+        odd: list[int] = []
+        for number, document in enumerate(self._documents):
+            content = document.content
+            if self._plan.with_annotations and isinstance(content, dict) and root.struct is not None:
+                content = {**content, **_typed(document.annotations, root.struct)}
+            if root.is_list and isinstance(content, list):
+                lists.add(content, number, "", first=document.first)
+            else:
+                if root.is_list:
+                    odd.append(len(lists.elements))
+                lists.add([content], number, "")
+        yield from self._table(root, lists, frozenset(odd))
+
+    def _table(
+        self, plan: TablePlan, lists: _Lists, no_elements: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[str, pa.Table]]:
+        if not lists.elements:
+            return
+        rows = _Rows(plan, lists)
+        if plan.struct is not None:
+            self._objects(rows, plan.struct)
+        elif plan.inner is not None:
+            self._list(rows, plan.inner, plan.value, (), rows.elements)
+        else:
+            assert plan.scalar is not None
+            self._values(rows, plan.value, plan.scalar, (), rows.elements)
+        yield plan.spec.name, self._finished(rows, no_elements)
+        for child, elements in rows.children:
+            yield from self._table(child, elements)
+
+    def _objects(self, rows: _Rows, struct: StructPlan) -> None:
+        objects = rows.elements
+        if set(map(type, objects)) != {dict}:
+            rows.keep_all((), [(row, one) for row, one in enumerate(objects) if type(one) is not dict])
+            objects = [one if type(one) is dict else _EMPTY for one in objects]
+        self._struct(rows, struct, objects, ())
+
+    def _struct(self, rows: _Rows, struct: StructPlan, objects: list[dict[str, Any]], path: tuple[str, ...]) -> None:
+        known = struct.fields
+        strangers = [row for row, one in enumerate(objects) if not one.keys() <= known]
+        if strangers:
+            objects = self._without_strangers(rows, struct, objects, strangers, path)
+        for key, column, kind in struct.scalars:
+            self._values(rows, column, kind, (*path, key), [one.get(key) for one in objects])
+        for key, inner in struct.structs:
+            self._struct(rows, inner, _inner(rows, (*path, key), [one.get(key) for one in objects]), (*path, key))
+        for key, column, child in struct.lists:
+            self._list(rows, child, column, (*path, key), [one.get(key) for one in objects])
+
+    def _without_strangers(
+        self,
+        rows: _Rows,
+        struct: StructPlan,
+        objects: list[dict[str, Any]],
+        strangers: list[int],
+        path: tuple[str, ...],
+    ) -> list[dict[str, Any]]:
+        """The objects with their fields under the names of the columns, and what has no column kept."""
+        known, spelling = struct.fields, struct.spelling
+        objects = list(objects)
+        for row in strangers:
+            one = objects[row]
+            renamed = {key: value for key, value in one.items() if key in known}
+            for key, value in one.items():
+                if key in known:
+                    continue
+                name = spelling.get(key.lower())
+                if name is not None and name not in renamed:
+                    renamed[name] = value
+                elif path or rows.plan.spec.path or not self._is_key(rows, row, key, value):
+                    rows.keep(row, (*path, key), value)
+            objects[row] = renamed
+        return objects
+
+    def _is_key(self, rows: _Rows, row: int, name: str, value: Any) -> bool:
+        """Whether a field of the document only repeats a key that the row has anyway."""
+        return name in KEYS and str(self._keys[name][rows.documents[row]]) == str(value)
+
+    def _values(self, rows: _Rows, column: str, kind: Kind, path: tuple[str, ...], values: Sequence[Any]) -> None:
+        rows.columns[column], misfits = column_of(values, kind)
+        rows.keep_all(path, misfits)
+        if kind == "timestamp":
+            rows.times.append((column, path, values))
+
+    def _list(self, rows: _Rows, child: TablePlan, column: str, path: tuple[str, ...], values: Sequence[Any]) -> None:
+        ids: list[str | None] = [None] * len(values)
+        lists = _Lists()
+        suffix = "".join("/" + _escaped(part) for part in path)
+        documents = rows.documents.tolist()
+        pointers = rows.pointers()
+        for row, value in enumerate(values):
+            if type(value) is list:
+                document = self._documents[documents[row]]
+                pointer = pointers[row] + suffix
+                ids[row] = made = list_id(document.recordid, document.file_name, pointer)
+                lists.add(value, documents[row], pointer, made)
+            elif value is not None:
+                rows.keep(row, path, value)
+        rows.columns[column] = pa.array(ids, pa.string())
+        rows.children.append((child, lists))
+
+    def _finished(self, rows: _Rows, no_elements: frozenset[int]) -> pa.Table:
+        columns = rows.columns
+        columns["id"] = pa.array(rows.lists.ids, pa.string()).take(pa.array(rows.runs))
+        index = pa.array(rows.index)
+        if no_elements:
+            index = pa.array(
+                [None if row in no_elements else place for row, place in enumerate(rows.index.tolist())], pa.int64()
+            )
+        columns["index"] = index
+        documents = pa.array(rows.documents)
+        for name, values in self._key_arrays.items():
+            columns[name] = values.take(documents)
+        if rows.times:
+            columns[OFFSET], others = offsets_of([(texts, columns[column]) for column, _, texts in rows.times])
+            for (_, path, _), misfits in zip(rows.times, others, strict=True):
+                rows.keep_all(path, misfits)
+        columns[EXTRA] = _extra(rows)
+        spec = rows.plan.spec
+        return pa.Table.from_arrays([columns[column.name] for column in spec.columns], schema=spec.schema)
+
+
+def _inner(rows: _Rows, path: tuple[str, ...], values: list[Any]) -> list[dict[str, Any]]:
+    """The objects that a field holds; an empty one where it holds none. One without any value is kept, or it would be lost."""
+    inner: list[dict[str, Any]] = []
+    for row, value in enumerate(values):
+        if type(value) is dict:
+            if all(one is None for one in value.values()):
+                rows.keep(row, path, {})
+            inner.append(value)
+        else:
+            if value is not None:
+                rows.keep(row, path, value)
+            inner.append(_EMPTY)
+    return inner
+
+
+def _extra(rows: _Rows) -> pa.Array:
+    if not rows.extra:
+        return pa.nulls(len(rows.elements), pa.string())
+    texts: list[str | None] = [None] * len(rows.elements)
+    for row, value in rows.extra.items():
+        whole = isinstance(value, _Whole)
+        # Where null is an element of single values, the empty column says so.
+        if not whole or value.value is not None or rows.plan.struct is not None:
+            texts[row] = json_text(value.value if whole else value)
+    return pa.array(texts, pa.string())
+
+
+def _typed(annotations: Mapping[str, str | None], struct: StructPlan) -> dict[str, Any]:
+    """Annotations are texts; numbers and truth values as their columns want them, where they are some."""
+    kinds = {key: kind for key, _, kind in struct.scalars}
+    return {name: _of_text(text, kinds.get(name, "string")) for name, text in annotations.items()}
+
+
+def _of_text(text: str | None, kind: Kind) -> Any:
+    if text is None or kind not in {"integer", "number", "boolean"}:
+        return text
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
