@@ -247,6 +247,67 @@ def table_restore(what: str, yes: bool, as_json: bool) -> None:
     sys.exit(restore_table(_platform(), what, yes=yes, as_json=as_json))
 
 
+@main.group()
+def health() -> None:
+    """Mobile-health records: completeness, exports of studies, samples against new schemas, changes of schema."""
+
+
+@health.command("completeness")
+@click.argument("listing")
+@click.option(
+    "--to-send", type=click.Path(path_type=Path, dir_okay=False), help="Write missing and outdated record ids here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: every record with its status.")
+def health_completeness(listing: str, to_send: Path | None, as_json: bool) -> None:
+    """Compare a LISTING of the source's records with what landed.
+
+    LISTING: a .csv, .json or .ndjson file with recordid and perhaps exportedon; python:MODULE:FUNCTION; synapse:VIEW.
+    Exit code: 0 every listed record is processed, 3 some are not.
+    """
+    from cli.health import show_completeness
+
+    sys.exit(show_completeness(_platform(), listing, to_send, as_json=as_json))
+
+
+@health.command("export")
+@click.argument("study")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_export(study: str, output: Path, as_json: bool) -> None:
+    """Write all rows of a STUDY to OUTPUT, a .zip of one CSV file a table and one that says what the columns mean."""
+    from cli.health import export
+
+    export(_platform(), study, output, as_json=as_json)
+
+
+@health.command("sample")
+@click.argument("schemas", type=click.Path(exists=True, path_type=Path, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_sample(schemas: Path, as_json: bool) -> None:
+    """Read the newest record of each app version with the candidate SCHEMAS of a folder, and change nothing.
+
+    Exit code: 0 all would be taken, 3 some would be refused.
+    """
+    from cli.health import show_sample
+
+    sys.exit(show_sample(_platform(), schemas, as_json=as_json))
+
+
+@health.command("schemas")
+@click.option(
+    "--open", "is_open", is_flag=True, help="Open a new version of each dataset whose tables cannot take the change."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_schemas(is_open: bool, as_json: bool) -> None:
+    """Compare the tables with what the schemas declare: additive, widening or breaking.
+
+    Exit code: 0 the tables take it all, 3 a dataset needs a new version.
+    """
+    from cli.health import show_schemas
+
+    sys.exit(show_schemas(_platform(), is_open=is_open, as_json=as_json))
+
+
 @main.command()
 @click.argument("namespace")
 @click.argument("what", metavar="SOURCE[.TABLE]...", nargs=-1, required=True)

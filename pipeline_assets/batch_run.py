@@ -24,7 +24,7 @@ from pipeline_assets.reading_units import Unit, units
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.errors import PermanentFailure
-from resources.lake.lake import Committed, TableName
+from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
 from resources.ledger.batches import Claim, ClaimedFile, claim, give_back
 from resources.ledger.publishing import (
@@ -162,7 +162,10 @@ def _folders(platform: Platform, source: FileSource) -> dict[str, str]:
 def _ensure_tables_of_datasets(platform: Platform, source: FileSource, work: Work) -> None:
     for table in source.tables:
         if table.dataset and table.name in work.data_files:
-            platform.lake.ensure(TableName(source.name, table.name), arrow_schema(table.schema))
+            try:
+                platform.lake.ensure(TableName(source.name, table.name), arrow_schema(table.schema), may_lack=True)
+            except SchemaConflict as conflict:
+                raise SchemaConflict(f"{conflict} {source.on_conflict}".strip()) from None
 
 
 def _slices(batch_units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:

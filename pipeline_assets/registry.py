@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pipeline_assets.ecg.source import ECG
+from pipeline_assets.health.source import HEALTH
 from pipeline_assets.source import FileSource
 from resources.errors import UserError
 
-SOURCES: tuple[FileSource, ...] = (ECG,)
+SOURCES: tuple[FileSource, ...] = (ECG, HEALTH)
 
 
 class UnknownSource(UserError):

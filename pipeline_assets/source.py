@@ -170,6 +170,7 @@ class FileSource:
     shards: how its keys are sharded by date, so that listing can leave out folders in which no more files land. The
             setting STRANDLINE_DATE_SHARDS says so for a deployment.
     subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
+    on_conflict: what a person does when a dataset's table cannot take its rows any more, because its schema changed.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
 
@@ -193,6 +194,7 @@ class FileSource:
     preload: tuple[str, ...] = ()
     preload_for_picture: tuple[str, ...] = ()
     shards: DateShards | None = None
+    on_conflict: str = ""
     hold_above: float = 0.95
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)

@@ -76,7 +76,11 @@ def assert_told(spec: dg.AssetSpec) -> None:
 
 
 def test_every_asset_is_of_a_source_and_every_source_has_its_assets(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
-    expected = {key_of(source, name) for source in ALL for name in ("raw_files", *source.table_names)}
+    expected = {
+        key_of(source, name)
+        for source in ALL
+        for name in ("raw_files", *source.table_names, *(dataset.name for dataset in source.datasets))
+    }
     assert set(specs) == expected | AGGREGATE_KEYS
 
 
@@ -307,10 +311,13 @@ def test_every_table_has_its_parents_and_checks(
     source: FileSource, table: Table, specs: dict[dg.AssetKey, dg.AssetSpec], defs: dg.Definitions
 ) -> None:
     parents = {dependency.asset_key for dependency in specs[key_of(source, table.name)].deps}
-    assert parents == {key_of(source, parent) for parent in table.derived_from or ("raw_files",)}
+    of_dataset = (table.dataset,) if table.dataset else ()
+    assert parents == {key_of(source, parent) for parent in (*of_dataset, *table.derived_from) or ("raw_files",)}
     graph = defs.resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == key_of(source, table.name)}
-    assert checks == {"schema", "balance"} | ({"quarantine_rate"} if table is source.tables[0] else set())
+    own = {check.name for check in source.checks if check.table == table.name}
+    usual = set() if table.dataset else {"schema", "balance"}
+    assert checks == usual | own | ({"quarantine_rate"} if table is source.tables[0] else set())
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
         assert spec.description
@@ -352,7 +359,8 @@ def test_every_source_has_a_job_and_a_sensor_that_is_on(defs: dg.Definitions) ->
     for source in ALL:
         job = defs.resolve_job_def(f"{source.name}_ingest")
         assert set(job.asset_layer.executable_asset_keys) == {
-            key_of(source, name) for name in ("raw_files", *source.table_names)
+            key_of(source, name)
+            for name in ("raw_files", *source.table_names, *(dataset.name for dataset in source.datasets))
         }
         assert isinstance(job.partitions_def, dg.DynamicPartitionsDefinition)
         assert job.description

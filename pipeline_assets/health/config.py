@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline_assets.archives import ArchiveLimits
 from pipeline_assets.health.mapping import DEFAULT_APP
@@ -14,6 +15,13 @@ from pipeline_assets.health.mapping import DEFAULT_APP
 def _none_from_text(value: Any) -> Any:
     """'' -> None; anything else is left to pydantic."""
     return None if isinstance(value, str) and not value.strip() else value
+
+
+def _study_pattern(value: str) -> str:
+    """A pattern with the group it needs. Raises ValueError."""
+    if "study" not in re.compile(value).groupindex:
+        raise ValueError("expected a regular expression with the group (?P<study>...)")
+    return value
 
 
 class HealthConfig(BaseModel):
@@ -40,6 +48,15 @@ class HealthConfig(BaseModel):
         "and are as long as they like",
     )
     max_members: int = Field(1000, ge=1, description="files that an archive may have")
+
+    sidecar: Literal["optional", "wait"] = Field(
+        "optional",
+        description="whether an archive waits for its FILE.metadata.json; not for a bucket, which has it with the object",
+    )
+    study_pattern: Annotated[str, AfterValidator(_study_pattern)] = Field(
+        r"health/(?P<study>[^/]+)/.+",
+        description="regular expression of whole keys with a group `study`; a key that it does not match is of no study",
+    )
 
     @property
     def limits(self) -> ArchiveLimits:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,9 @@ from pipeline_assets.health.shapes import Array, Shape, Struct, completed, eithe
 
 OWN_FOLDER = Path(__file__).parent / "schemas"
 """What ships with Strandline; a deployment's own folder comes before it."""
+
+VERSIONS_FILE = "versions.json"
+"""Datasets that go by the name of a new version, because their tables could not take a change of schema."""
 
 DEFAULT_APP = "mobile-toolbox"
 
@@ -64,6 +67,8 @@ class Mapping:
     waivers: tuple[AnyMapping[str, Any], ...] = ()
     version: str = ""
     """changes with any byte of any file that was read"""
+    versions: AnyMapping[str, str] = field(default_factory=dict)
+    """by dataset, the version that its documents go to now"""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Mapping:
@@ -77,7 +82,7 @@ class Mapping:
             )
         folders = [folder] if folder.resolve() == OWN_FOLDER else [folder, OWN_FOLDER]
         lookups = [_object(path) for one in folders if (path := _find(one, "lookup.json"))]
-        return cls(
+        found = cls(
             folder=folder,
             schemas=load_schemas(folders),
             schema_mapping=_texts(_first(folders, "schema_mapping.json")),
@@ -89,6 +94,32 @@ class Mapping:
             described_by=_merged(lookups, "described_by"),
             waivers=tuple(_object(_first(folders, "waivers.json")).get("waivers", [])),
             version=_version(folders),
+        )
+        path = folder / VERSIONS_FILE
+        return found.with_versions(_texts(path)) if path.is_file() else found
+
+    def with_versions(self, versions: AnyMapping[str, str]) -> Mapping:
+        """The same with other names for some datasets, and for the tables that follow from them."""
+
+        def now(dataset: str) -> str:
+            return versions.get(dataset, dataset)
+
+        legacy = {
+            assessment: {
+                "assessmentRevision": {
+                    revision: {name: now(dataset) for name, dataset in files.items()}
+                    for revision, files in revisions["assessmentRevision"].items()
+                }
+            }
+            for assessment, revisions in self.dataset_mapping["assessmentIdentifier"].items()
+        }
+        return replace(
+            self,
+            schema_mapping={schema_id: now(dataset) for schema_id, dataset in self.schema_mapping.items()},
+            dataset_mapping={**self.dataset_mapping, "assessmentIdentifier": legacy},
+            columns={now(dataset): shape for dataset, shape in self.columns.items()},
+            described_by={now(dataset): schema_id for dataset, schema_id in self.described_by.items()},
+            versions=dict(versions),
         )
 
     @cached_property

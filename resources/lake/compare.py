@@ -96,8 +96,8 @@ def _compare_table(
 
 
 def _one(connection: object, query: str) -> int:
-    row = connection.execute(query).fetchone()  # type: ignore[attr-defined]
-    return int(row[0])
+    rows = connection.execute(query).fetchall()  # type: ignore[attr-defined]
+    return int(rows[0][0])
 
 
 def _common(schemas: Sequence[pa.Schema | None]) -> list[str]:

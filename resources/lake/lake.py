@@ -101,10 +101,11 @@ class Lake:
     def identifier(self, table: TableName) -> tuple[str, str]:
         return (f"{self.table_prefix}{table.source}", table.name)
 
-    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False) -> str:
-        """Make the table if it is not there, add columns that are new, let columns be null that now may be; the folder
-        for its data files.
+    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False, may_lack: bool = False) -> str:
+        """Make the table if it is not there, add columns that are new, let columns be null that now may be, widen types
+        that Iceberg widens in place; the folder for its data files.
 
+        may_lack: a column that is no longer in the schema stays, without values from now on, if it may be null.
         is_rewritten: all rows are about to be replaced, so any change of the schema will do, and a table that lost its
         metadata is made anew.
         Raises SchemaConflict when the schema changes or drops a column that the table has.
@@ -129,7 +130,7 @@ class Lake:
         if is_rewritten:
             _redefine(loaded, schema)
         else:
-            _evolve(table, loaded, schema)
+            _evolve(table, loaded, schema, may_lack=may_lack)
         return f"{loaded.location()}/data"
 
     def commit(
@@ -343,14 +344,23 @@ def _expire(table: Table, keep: Collection[int | None]) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
+def _evolve(name: TableName, table: Table, schema: pa.Schema, *, may_lack: bool) -> None:
     have = table.schema().as_arrow()
+    other = [
+        field for field in schema
+        if field.name in have.names and not _same_type(have.field(field.name).type, field.type)
+    ]  # fmt: skip
+    wider = [field for field in other if (have.field(field.name).type, field.type) in _WIDER]
     problems = [
         f"column {field.name} was {have.field(field.name).type} and is now {field.type}"
-        for field in schema
-        if field.name in have.names and not _same_type(have.field(field.name).type, field.type)
+        for field in other
+        if field not in wider
     ]
-    problems += [f"column {column} is no longer in the schema" for column in have.names if column not in schema.names]
+    problems += [
+        f"column {field.name} is no longer in the schema"
+        for field in have
+        if field.name not in schema.names and not (may_lack and field.nullable)
+    ]
     problems += [
         f"new column {field.name} must be nullable, because the rows already there have no value for it"
         for field in schema
@@ -363,9 +373,13 @@ def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
         )
     new = [field for field in schema if field.name not in have.names]
     looser = [field for field in schema if field.nullable and field not in new and not have.field(field.name).nullable]
-    if new or looser:
+    if new or looser or wider:
         with table.update_schema() as update:
             update.union_by_name(pa.schema(list(schema)))
+
+
+_WIDER = {(pa.int32(), pa.int64()), (pa.float32(), pa.float64())}
+"""Types that Iceberg changes in place; values that are there stay as they are (specification, Schema Evolution)."""
 
 
 def _redefine(table: Table, schema: pa.Schema) -> None:
