@@ -38,26 +38,26 @@ def write_examples(
     for number in range(good):
         recordid = f"example{seed:02}record{number:05}"
         written.append(
-            _write(folder, recordid, archive_of(documents(seed, number, samples)), annotations(recordid, number))
+            _write(folder, recordid, archive_of(documents(seed, number, samples)), annotations_for(recordid, number))
         )
     if not broken:
         return written
     whole = documents(seed, good, samples)
     wrong = {**whole, "weather.json": {"type": "weather", "identifier": 7}}
     cases: list[tuple[str, bytes, dict[str, Any] | None, str]] = [
-        ("wrong_weather", archive_of(wrong), annotations("wrongweather", good), "schema_errors"),
+        ("wrong_weather", archive_of(wrong), annotations_for("wrongweather", good), "schema_errors"),
         ("no_annotations", archive_of(whole), None, "no_annotations"),
         ("no_record", archive_of(whole), {"assessmentid": "spelling"}, "bad_annotations"),
-        ("cut_off", archive_of(whole)[:-200], annotations("cutoff", good), "damaged_archive"),
-        ("climbs_out", archive_of({"../../etc/passwd": {}}), annotations("climbsout", good), "unsafe_member_name"),
-        ("not_an_archive", b"recordid,assessmentid\n", annotations("notanarchive", good), "unknown_type"),
+        ("cut_off", archive_of(whole)[:-200], annotations_for("cutoff", good), "damaged_archive"),
+        ("climbs_out", archive_of({"../../etc/passwd": {}}), annotations_for("climbsout", good), "unsafe_member_name"),
+        ("not_an_archive", b"recordid,assessmentid\n", annotations_for("notanarchive", good), "unknown_type"),
     ]
     return written + [
         _write(folder, f"broken_{name}", content, said, error_class) for name, content, said, error_class in cases
     ]
 
 
-def annotations(recordid: str, number: int) -> dict[str, Any]:
+def annotations_for(recordid: str, number: int) -> dict[str, Any]:
     """What the export says of a record."""
     uploaded = _BEGIN + timedelta(hours=7 * number)
     return {

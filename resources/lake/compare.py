@@ -104,12 +104,17 @@ def _common(schemas: Sequence[pa.Schema | None]) -> list[str]:
     left, right = schemas
     if left is None or right is None:
         return []
-    types = {field.name: field.type for field in right}
-    return [field.name for field in left if field.name not in OF_A_RUN and types.get(field.name) == field.type]
+    types = {field.name: _plain(field.type) for field in right}
+    return [field.name for field in left if field.name not in OF_A_RUN and types.get(field.name) == _plain(field.type)]
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Iceberg gives back text as large strings."""
+    return pa.string() if kind == pa.large_string() else kind
 
 
 def _columns_that_differ(left: Side, right: Side, schemas: Sequence[pa.Schema | None]) -> list[str]:
-    types = [{field.name: field.type for field in schema} if schema else {} for schema in schemas]
+    types = [{field.name: _plain(field.type) for field in schema} if schema else {} for schema in schemas]
     if not all(types):
         return [f"the table is not in {(left if not types[0] else right).name}"]
     one, other = types

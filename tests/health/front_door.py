@@ -10,7 +10,7 @@ from typing import Any
 from pipeline_assets.batch_report import BatchReport
 from pipeline_assets.batch_run import run_batch
 from pipeline_assets.health.config import HealthConfig
-from pipeline_assets.health.examples import annotations, archive_of, documents
+from pipeline_assets.health.examples import annotations_for, archive_of, documents
 from pipeline_assets.health.source import HEALTH
 from pipeline_assets.sidecars import sidecar_of
 from pipeline_assets.source import FileSource
@@ -29,7 +29,7 @@ KEPT = {"dataset_archivemetadata_v1": 1, "dataset_archivemetadata_v1_files": 3, 
 def land(put: Put, name: str, files: dict[str, Any] | None = None, content: bytes | None = None, **said: Any) -> str:
     """Land an archive with a sidecar, as made up by the examples but for what is given. Its key."""
     key = f"health/tides/{name}.zip"
-    put(sidecar_of(key), json.dumps(annotations(name, 1) | said))
+    put(sidecar_of(key), json.dumps(annotations_for(name, 1) | said))
     put(key, content if content is not None else archive_of(files if files is not None else documents(0, 1, 20)))
     return key
 

@@ -16,9 +16,10 @@ from pipeline_assets.operations.erasure import files_of_subject, forget
 from resources.lake.sql import list_tables
 from resources.ledger.queries import list_files
 from resources.platform import Platform
-from resources.settings import SettingsError
+from resources.settings import Settings, SettingsError
 from tests.conftest import Put
 from tests.health.front_door import DATA, KEPT, NO_DATA, counts, land, look_and_run
+from tests.health.volume import land_and_run
 from tests.running import rows_of, states
 
 
@@ -33,9 +34,7 @@ def test_the_real_archive_gives_exactly_the_rows_expected(platform: Platform, pu
     assert counts(platform) == expected["table_rows"] | {"dataset_audiolevelrecord_v1": 8}
     placed = rows_of(platform, "SELECT file_name, dataset FROM health.documents ORDER BY file_name")
     routing = next(value for name, value in expected.items() if name.startswith("routing"))
-    assert dict(placed) == {
-        name: dataset.split()[0] if dataset else None for name, dataset in routing.items()
-    }
+    assert dict(placed) == {name: dataset.split()[0] if dataset else None for name, dataset in routing.items()}
     assert rows_of(
         platform, "SELECT recordid, study, assessmentid, year(uploadedon), files, status FROM health.records"
     ) == [("OCJByUtSrVTYtqObYp7XZV_J", "mtb", "spelling", 2022, 9, "complete")]
@@ -155,3 +154,13 @@ def test_a_mapping_that_cannot_be_used_stops_the_start_by_name(tmp_path: Path) -
         health_source(HealthConfig(schemas=tmp_path))
     with pytest.raises(SettingsError, match="is no folder"):
         health_source(HealthConfig(schemas=tmp_path / "nowhere"))
+
+
+def test_a_long_record_is_read_within_bounded_memory(settings: Settings, tmp_path: Path) -> None:
+    """The run of a million rows is `python -m tests.health.volume`."""
+    limited = settings.model_copy(update={"file_memory_mb": 2048, "workers": 1, "file_timeout_seconds": 60})
+    platform = Platform(limited)
+    try:
+        land_and_run(platform, tmp_path, 60_000)
+    finally:
+        platform.close()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline_assets.health.operations.listing import SourceRecord
 from pipeline_assets.health.rows import RECORDS, instant
+from pipeline_assets.sidecars import is_sidecar
 from resources.lake.sql import run_query
 from resources.ledger import Ledger
 from resources.ledger.publishing import published_snapshots
@@ -100,7 +101,7 @@ def _status(
     for state, file in mine:
         if state != "quarantined":
             return RecordStatus(record.recordid, "in_progress", record.exportedon, export, str(file["key"]))
-    for _, file in mine:
+    for _, file in sorted(mine, key=lambda one: is_sidecar(str(one[1]["key"]))):
         return RecordStatus(
             record.recordid, "refused", record.exportedon, export, str(file["key"]), str(file["error_class"] or ""),
             str(file["error"] or ""),

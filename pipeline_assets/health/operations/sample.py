@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_assets.health.config import HealthConfig
 from pipeline_assets.health.operations.completeness import SOURCE
-from pipeline_assets.health.read import read_archive
+from pipeline_assets.health.read import loaded_mapping, read_archive
 from pipeline_assets.health.rows import RECORDS, rows_of_record
 from pipeline_assets.landed_file import Refused
 from pipeline_assets.reading_units import fetch, landed
@@ -65,6 +65,7 @@ def try_sample(platform: Platform, source: FileSource, config: HealthConfig, can
     ).to_pylist()
     if not rows:
         raise NothingToSample("No record is committed; land and drain some first.")
+    loaded_mapping(candidate)
     trial = config.model_copy(update={"schemas": candidate})
     return [_try(platform, source, trial, row) for row in rows]
 
