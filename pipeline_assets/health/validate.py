@@ -23,7 +23,7 @@ MOST_ERRORS = 10
 """Errors that are reported of one file."""
 
 _LONGEST_MESSAGE = 500
-_FAST_DRAFTS = re.compile(r"json-schema\.org/draft-0[467]/")
+_FAST_DRAFTS = re.compile(r"json-schema\.org/draft-0[67]/")
 _PIECEWISE = frozenset({
     "$id", "$schema", "$comment", "type", "items", "title", "description", "definitions", "$defs", "examples", "default",
 })  # fmt: skip
@@ -127,7 +127,7 @@ def _compiled(schemas: Schemas, schema_id: str) -> Callable[[Any], Any] | None:
     if not isinstance(schema, dict) or not _FAST_DRAFTS.search(str(schema.get("$schema"))):
         return None
     bundle = bundled(schemas, schema_id)
-    if bundle.missing:
+    if bundle.missing or _judged_otherwise(bundle.schema):
         return None
     for detailed in (True, False):  # each is at fault for some schemas: references in messages, schemas within themselves
         try:
@@ -138,6 +138,18 @@ def _compiled(schemas: Schemas, schema_id: str) -> Callable[[Any], Any] | None:
             continue
         return compiled
     return None
+
+
+def _judged_otherwise(node: Any) -> bool:
+    """Whether a schema has words by which fastjsonschema lets pass what jsonschema does not: to it, true is 1."""
+    if isinstance(node, list):
+        return any(map(_judged_otherwise, node))
+    if not isinstance(node, dict):
+        return False
+    values = [node.get("const"), *(node["enum"] if isinstance(node.get("enum"), list) else [])]
+    if any(not isinstance(value, str | None) for value in values) or node.get("uniqueItems"):
+        return True
+    return any(map(_judged_otherwise, node.values()))
 
 
 def _pointer(path: Any, first: int) -> str:

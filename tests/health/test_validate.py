@@ -141,6 +141,22 @@ def test_a_list_is_cut_only_where_no_word_is_about_the_whole(words: dict[str, An
     assert Validator(_schemas({**base, **words}), "urn:l").is_piecewise == piecewise
 
 
+@pytest.mark.parametrize(
+    ("words", "document"),
+    [
+        ({"const": 1}, True),
+        ({"enum": [False, "x"]}, 0),
+        ({"uniqueItems": True}, [1, 1]),
+        ({"items": {"const": [0]}}, [[False]]),
+    ],
+)
+def test_what_the_quick_check_would_let_pass_is_not_left_to_it(words: dict[str, Any], document: Any) -> None:
+    schema = {"$id": "urn:s", "$schema": "http://json-schema.org/draft-07/schema#", **words}
+    verdict = Verdict()
+    Validator(_schemas(schema), "urn:s").check(document, verdict, Context())
+    assert len(verdict.errors) == 1
+
+
 WAIVER = {"name": "w", "schema": ARCHIVE, "file": "metadata.json", "app": "study", "client": "Android",
           "message": "'(appName|files)' is a required property", "expires": "2024-06-30"}  # fmt: skip
 ANDROID = Context("metadata.json", "study", "ClientInfo [osName=Android]", date(2024, 6, 30))
