@@ -19,6 +19,8 @@ _PROMOTIONS = {
 }  # fmt: skip
 """What Iceberg widens in place (specification, Schema Evolution); values that are there stay as they are."""
 
+_OF_THE_FRAME = frozenset({"file_id", "batch_id", "source_key"})
+
 
 @dataclass(frozen=True)
 class Change:
@@ -59,7 +61,7 @@ def changes_of(before: Mapping[str, pa.Schema], declared: Iterable[TableSpec]) -
 
 def _of_table(table: str, before: pa.Schema, after: pa.Schema) -> list[Change]:
     changes: list[Change] = []
-    old = {field.name: field.type for field in before}
+    old = {field.name: field.type for field in before if field.name not in _OF_THE_FRAME}
     spelling = {name.lower(): name for name in old}
     for field in after:
         if field.name in old:

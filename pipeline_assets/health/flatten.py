@@ -271,16 +271,21 @@ class _Batch:
 
     def _finished(self, rows: _Rows, no_elements: frozenset[int]) -> pa.Table:
         columns = rows.columns
-        columns["id"] = pa.array(rows.lists.ids, pa.string()).take(pa.array(rows.runs))
+        if rows.plan.spec.parent is not None:
+            columns["id"] = pa.array(rows.lists.ids, pa.string()).take(pa.array(rows.runs))
         index = pa.array(rows.index)
         if no_elements:
             index = pa.array(
                 [None if row in no_elements else place for row, place in enumerate(rows.index.tolist())], pa.int64()
             )
         columns["index"] = index
-        documents = pa.array(rows.documents)
-        for name, values in self._key_arrays.items():
-            columns[name] = values.take(documents)
+        if len(self._documents) == 1:
+            for name, values in self._key_arrays.items():
+                columns[name] = pa.repeat(values[0], len(rows.elements))
+        else:
+            documents = pa.array(rows.documents)
+            for name, values in self._key_arrays.items():
+                columns[name] = values.take(documents)
         if rows.times:
             columns[OFFSET], others = offsets_of([(texts, columns[column]) for column, _, texts in rows.times])
             for (_, path, _), misfits in zip(rows.times, others, strict=True):

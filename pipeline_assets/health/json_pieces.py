@@ -35,6 +35,7 @@ def pieces_of(
     cut_lists: whether lists may be cut; else they are documents like others.
     """
     source = iter(chunks)
+    piece_bytes = min(piece_bytes, max_document_bytes + 1)
     buffer = _filled(bytearray(), source, piece_bytes)
     del buffer[: len(_BOM) if buffer.startswith(_BOM) else 0]
     if len(buffer) < piece_bytes:

@@ -45,7 +45,7 @@ def load_schemas(folders: list[Path]) -> Schemas:
                 if schema_id not in here or _fits(path, schema_id) > _fits(here[schema_id][0], schema_id):
                     here[schema_id] = (path, content)
         found = {**here, **found}
-    by_id = {schema_id: content for schema_id, (_, content) in found.items()}
+    by_id = {schema_id: _based(content, schema_id) for schema_id, (_, content) in found.items()}
     resources = [
         (schema_id, Resource.from_contents(content, default_specification=DRAFT7))
         for schema_id, content in by_id.items()
@@ -61,6 +61,11 @@ def _is_schema(content: Any) -> bool:
         and "json-schema.org/" in str(content.get("$schema"))
         and bool(content["$id"].rstrip("#"))
     )
+
+
+def _based(content: dict[str, Any], schema_id: str) -> dict[str, Any]:
+    """Without an `$id` that is no absolute address, such as ``schemas/v0/X.json``: references would be looked for below it."""
+    return content if ":" in schema_id else {word: value for word, value in content.items() if word != "$id"}
 
 
 def _fits(path: Path, schema_id: str) -> int:

@@ -14,8 +14,8 @@ from datetime import date
 from typing import Any
 
 from jsonschema.validators import validator_for
-from referencing.exceptions import Unresolvable
 
+from pipeline_assets.health.bundle import bundled
 from pipeline_assets.health.schemas import Schemas
 from pipeline_assets.health.waivers import Waiver
 
@@ -23,7 +23,7 @@ MOST_ERRORS = 10
 """Errors that are reported of one file."""
 
 _LONGEST_MESSAGE = 500
-_FAST_DRAFTS = re.compile(r"json-schema\.org/draft-0[467]/")
+_FAST_DRAFTS = re.compile(r"json-schema\.org/draft-0[67]/")
 _PIECEWISE = frozenset({
     "$id", "$schema", "$comment", "type", "items", "title", "description", "definitions", "$defs", "examples", "default",
 })  # fmt: skip
@@ -70,7 +70,7 @@ class Validator:
         self._schema = schemas.by_id[schema_id]
         self._schema_id = schema_id
         self._waivers = waivers
-        self._fast = _compiled(self._schema, schemas)
+        self._fast = _compiled(schemas, schema_id)
         self._full = validator_for(self._schema)(self._schema, registry=schemas.registry)
 
     @property
@@ -116,52 +116,40 @@ class Validator:
 
 def missing_references(schemas: Schemas, schema_id: str) -> list[str]:
     """References of a schema, and of those it refers to, that the folder does not have: documents could not be checked."""
-    missing: list[str] = []
-    seen: set[int] = set()
-    todo = [(schemas.by_id[schema_id], schemas.registry.resolver(schema_id))]
-    while todo:
-        node, resolver = todo.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, dict):
-            if isinstance(node.get("$ref"), str):
-                try:
-                    found = resolver.lookup(node["$ref"])
-                    todo.append((found.contents, found.resolver))
-                except Unresolvable:
-                    missing.append(node["$ref"])
-            todo += [
-                (value, resolver)
-                for word, value in node.items()
-                if word not in {"examples", "default", "const", "enum"}
-            ]
-        elif isinstance(node, list):
-            todo += [(value, resolver) for value in node]
-    return sorted(set(missing))
+    return bundled(schemas, schema_id).missing
 
 
-def _compiled(schema: Any, schemas: Schemas) -> Callable[[Any], Any] | None:
+def _compiled(schemas: Schemas, schema_id: str) -> Callable[[Any], Any] | None:
     """The schema as a function; None where fastjsonschema does not know its draft, or cannot compile it."""
     import fastjsonschema
 
+    schema = schemas.by_id[schema_id]
     if not isinstance(schema, dict) or not _FAST_DRAFTS.search(str(schema.get("$schema"))):
         return None
-
-    def held(uri: str) -> Any:
-        return schemas.by_id[uri]
-
-    try:
-        compiled: Callable[[Any], Any] = fastjsonschema.compile(
-            schema,
-            handlers={"http": held, "https": held, "": held},
-            use_default=False,
-            use_formats=False,
-            detailed_exceptions=False,
-        )
-    except Exception:  # a schema that it cannot compile: whatever that raises, jsonschema can still be asked
+    bundle = bundled(schemas, schema_id)
+    if bundle.missing or _judged_otherwise(bundle.schema):
         return None
-    return compiled
+    for detailed in (True, False):  # each is at fault for some schemas: references in messages, schemas within themselves
+        try:
+            compiled: Callable[[Any], Any] = fastjsonschema.compile(
+                bundle.schema, use_default=False, use_formats=False, detailed_exceptions=detailed
+            )
+        except Exception:  # whatever that raises, jsonschema can still be asked
+            continue
+        return compiled
+    return None
+
+
+def _judged_otherwise(node: Any) -> bool:
+    """Whether a schema has words by which fastjsonschema lets pass what jsonschema does not: to it, true is 1."""
+    if isinstance(node, list):
+        return any(map(_judged_otherwise, node))
+    if not isinstance(node, dict):
+        return False
+    values = [node.get("const"), *(node["enum"] if isinstance(node.get("enum"), list) else [])]
+    if any(not isinstance(value, str | None) for value in values) or node.get("uniqueItems"):
+        return True
+    return any(map(_judged_otherwise, node.values()))
 
 
 def _pointer(path: Any, first: int) -> str:
