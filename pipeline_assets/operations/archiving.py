@@ -74,7 +74,7 @@ def _names(source: FileSource, published: Mapping[str, int | None], what: str) -
 
 
 def restore_tables(platform: Platform, source: FileSource, label: str) -> Restored:
-    """Put the rows of an archive in place of those that its tables have now; of files that are committed still.
+    """Put the rows of an archive in place of those that its tables have now; of files that have rows still.
 
     Files that landed since the archive was taken are read again by the next runs. Raises CannotArchive, NoSuchArchive.
     """
@@ -82,6 +82,9 @@ def restore_tables(platform: Platform, source: FileSource, label: str) -> Restor
     archive = find_archive(lake, source.name, label)
     with _lease(platform, source, "the commits", take_commit_turn, end_commit_turn) as turn:
         committed = committed_files(ledger, source.name).keys()
+        counted = row_counts(ledger, source=source.name)
+        # Also those that a run reads again just now: what they had stays until it commits.
+        with_rows = {file_id for by_file in counted.values() for file_id in by_file}
         base = published_snapshots(ledger, source.name)
         batch = any_batch(ledger, source.name) or NO_BATCH
         for table in archive.rows:
@@ -89,15 +92,16 @@ def restore_tables(platform: Platform, source: FileSource, label: str) -> Restor
         snapshots: dict[str, int | None] = {}
         counts: dict[str, dict[str, int]] = {}
         for table in archive.rows:
-            paths, counts[table] = restored_files(lake, archive, table, committed)
+            paths, counts[table] = restored_files(lake, archive, table, with_rows)
             name = TableName(source.name, table)
             replaced = lake.replace_all(name, base=base.get(table), add=paths, run_id=turn.owner, batch_id=batch)
             snapshots[table] = replaced.snapshot_id
         archived = {file_id for by_file in counts.values() for file_id in by_file}
-        counted = row_counts(ledger, source=source.name)
         since = {i for table in archive.rows for i, rows in counted.get(table, {}).items() if rows} - archived
         again = sorted(since & committed)
-        publish_restored(ledger, turn, source.name, snapshots, counts, again, f"{label} was restored without it")
+        # That a file has no rows in a table is counted as well.
+        known = {table: dict.fromkeys(counted.get(table, {}), 0) | by_file for table, by_file in counts.items()}
+        publish_restored(ledger, turn, source.name, snapshots, known, again, f"{label} was restored without it")
         return Restored(archive, {table: sum(by_file.values()) for table, by_file in counts.items()}, again)
 
 

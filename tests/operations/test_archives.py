@@ -24,8 +24,9 @@ from resources.ledger.queries import list_files
 from resources.platform import Platform
 from tests.conftest import Put
 from tests.erasure.traces import traces
-from tests.running import look_and_run, rows_of, states
+from tests.running import look_and_run, rows_of, states, toy, visible
 from tests.toy_datasets import MANY, content
+from tests.toy_source import TOY
 
 WALKS = "SELECT value FROM many.walk_0 UNION ALL SELECT value FROM many.walk_1 ORDER BY ALL"
 
@@ -73,6 +74,26 @@ def test_rows_of_a_file_that_is_overwritten_since_do_not_come_back(archived: Pla
     look_and_run(archived, "run-3", MANY)
     assert walks(archived) == [4, 9]
     assert balance(archived, MANY).balanced
+
+
+def test_a_file_that_is_read_again_just_now_keeps_what_it_had(archived: Platform, put: Put) -> None:
+    with archived.ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE files SET state = 'running' WHERE key = 'many/a'")
+    restore_tables(archived, MANY, "Walk_1")
+    assert walks(archived) == [1, 2, 4]
+    with archived.ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE files SET state = 'committed'")
+    assert balance(archived, MANY).balanced
+
+
+def test_a_file_without_rows_in_a_restored_table_still_adds_up(platform: Platform, put: Put) -> None:
+    put("toy/none", toy())
+    put("toy/two", toy(1, 2))
+    look_and_run(platform, source=TOY)
+    archive_tables(platform, TOY, "readings")
+    restore_tables(platform, TOY, "readings_1")
+    assert visible(platform) == {"toy/none": [], "toy/two": [1, 2]}
+    assert balance(platform, TOY).balanced
 
 
 def test_killed_before_the_ledger_has_it_a_restore_has_not_happened(
