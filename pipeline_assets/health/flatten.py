@@ -7,23 +7,26 @@ which are as good as absent, and for how numbers and times were written.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline_assets.health.shapes import Kind
+from pipeline_assets.health.shapes import ARROW_TYPES, Kind
 from pipeline_assets.health.tables import EXTRA, FILE_NAME, KEYS, OFFSET, DatasetPlan, StructPlan, TablePlan
 from pipeline_assets.health.values import Misfits, column_of, json_text, offsets_of
 
 _MOST_ELEMENTS = 50_000
 """Elements that are held as objects of Python at once; more are turned into columns first."""
-_ELEMENTS_OF_AN_OBJECT = 50
+_ELEMENTS_OF_AN_OBJECT = 100
 
 _EMPTY: dict[str, Any] = {}
 
@@ -56,7 +59,11 @@ class Document:
 
 def list_id(recordid: str, file_name: str, pointer: str) -> str:
     """The id of a list: BLAKE2b with 16 bytes, in hex, of record, file and JSON pointer (RFC 6901), a line each."""
-    return blake2b(f"{recordid}\n{file_name}\n{pointer}".encode(), digest_size=16).hexdigest()
+    return _list_id(f"{recordid}\n{file_name}\n", pointer)
+
+
+def _list_id(head: str, pointer: str) -> str:
+    return blake2b((head + pointer).encode(), digest_size=16).hexdigest()
 
 
 def rows_of(plans: Mapping[str, DatasetPlan], documents: Iterable[Document]) -> dict[str, pa.Table]:
@@ -66,12 +73,25 @@ def rows_of(plans: Mapping[str, DatasetPlan], documents: Iterable[Document]) -> 
     not the objects, if the documents come one by one. Raises RecursionError for a document nested too deep to be written.
     """
     parts: dict[str, list[pa.Table]] = {}
-    for batch in _batches(documents):
-        for dataset in dict.fromkeys(document.dataset for document in batch):
-            of_dataset = [document for document in batch if document.dataset == dataset]
-            for name, table in _Batch(plans[dataset], of_dataset).tables():
-                parts.setdefault(name, []).append(table)
+    with _no_collection():
+        for batch in _batches(documents):
+            for dataset in dict.fromkeys(document.dataset for document in batch):
+                of_dataset = [document for document in batch if document.dataset == dataset]
+                for name, table in _Batch(plans[dataset], of_dataset).tables():
+                    parts.setdefault(name, []).append(table)
     return {name: pa.concat_tables(some) for name, some in parts.items()}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Objects of JSON have no cycles. Looking for some among them, over and over, was a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -89,7 +109,10 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 @dataclass
 class _Lists:
-    """The lists whose elements are the rows of one table: a run of elements for each."""
+    """The lists whose elements are the rows of one table: a run of elements for each.
+
+    firsts: place of each run's first element, where it is not 0. ids: only of lists that are no whole documents.
+    """
 
     elements: list[Any] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
@@ -97,14 +120,6 @@ class _Lists:
     pointers: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)
-
-    def add(self, elements: list[Any], document: int, pointer: str, list_id: str = "", first: int = 0) -> None:
-        self.elements += elements
-        self.counts.append(len(elements))
-        self.documents.append(document)
-        self.pointers.append(pointer)
-        self.ids.append(list_id)
-        self.firsts.append(first)
 
 
 class _Whole:
@@ -122,7 +137,9 @@ class _Rows:
         self.elements = lists.elements
         self.runs = np.repeat(np.arange(len(lists.counts)), lists.counts)
         counts = np.asarray(lists.counts, dtype=np.int64)
-        starts = np.cumsum(counts) - counts - np.asarray(lists.firsts, dtype=np.int64)
+        starts = np.cumsum(counts) - counts
+        if lists.firsts:
+            starts -= np.asarray(lists.firsts, dtype=np.int64)
         self.index = np.arange(len(self.elements), dtype=np.int64) - starts[self.runs]
         self.documents = np.asarray(lists.documents, dtype=np.int64)[self.runs]
         self.lists = lists
@@ -161,6 +178,7 @@ class _Batch:
     def __init__(self, plan: DatasetPlan, documents: Sequence[Document]) -> None:
         self._plan = plan
         self._documents = documents
+        self._heads = [f"{document.recordid}\n{document.file_name}\n" for document in documents]
         keys = [document.keys for document in documents]
         self._keys = {name: [one[name] for one in keys] for name in KEYS}
         self._key_arrays = {name: pa.array(self._keys[name], kind) for name, (kind, _) in KEYS.items()}
@@ -173,12 +191,14 @@ class _Batch:
             content = document.content
             if self._plan.with_annotations and isinstance(content, dict) and root.struct is not None:
                 content = {**content, **_typed(document.annotations, root.struct)}
-            if root.is_list and isinstance(content, list):
-                lists.add(content, number, "", first=document.first)
-            else:
-                if root.is_list:
-                    odd.append(len(lists.elements))
-                lists.add([content], number, "")
+            elements = content if root.is_list and isinstance(content, list) else [content]
+            if root.is_list and not isinstance(content, list):
+                odd.append(len(lists.elements))
+            lists.elements += elements
+            lists.counts.append(len(elements))
+            lists.documents.append(number)
+            lists.pointers.append("")
+            lists.firsts.append(document.first)
         yield from self._table(root, lists, frozenset(odd))
 
     def _table(
@@ -206,30 +226,36 @@ class _Batch:
         self._struct(rows, struct, objects, ())
 
     def _struct(self, rows: _Rows, struct: StructPlan, objects: list[dict[str, Any]], path: tuple[str, ...]) -> None:
-        known = struct.fields
-        strangers = [row for row, one in enumerate(objects) if not one.keys() <= known]
-        if strangers:
-            objects = self._without_strangers(rows, struct, objects, strangers, path)
+        there: set[str] = set().union(*objects)
+        if not there <= struct.fields:
+            objects = self._without_strangers(rows, struct, objects, path)
+            there = set().union(*objects)
+
+        def values_of(key: str) -> list[Any] | None:
+            return [one.get(key) for one in objects] if key in there else None
+
         for key, column, kind in struct.scalars:
-            self._values(rows, column, kind, (*path, key), [one.get(key) for one in objects])
+            self._values(rows, column, kind, (*path, key), values_of(key))
         for key, inner in struct.structs:
-            self._struct(rows, inner, _inner(rows, (*path, key), [one.get(key) for one in objects]), (*path, key))
+            values = values_of(key)
+            inner_objects = [_EMPTY] * len(objects) if values is None else _inner(rows, (*path, key), values)
+            self._struct(rows, inner, inner_objects, (*path, key))
         for key, column, child in struct.lists:
-            self._list(rows, child, column, (*path, key), [one.get(key) for one in objects])
+            self._list(rows, child, column, (*path, key), values_of(key))
 
     def _without_strangers(
         self,
         rows: _Rows,
         struct: StructPlan,
         objects: list[dict[str, Any]],
-        strangers: list[int],
         path: tuple[str, ...],
     ) -> list[dict[str, Any]]:
         """The objects with their fields under the names of the columns, and what has no column kept."""
         known, spelling = struct.fields, struct.spelling
         objects = list(objects)
-        for row in strangers:
-            one = objects[row]
+        for row, one in enumerate(objects):
+            if one.keys() <= known:
+                continue
             renamed = {key: value for key, value in one.items() if key in known}
             for key, value in one.items():
                 if key in known:
@@ -246,26 +272,38 @@ class _Batch:
         """Whether a field of the document only repeats a key that the row has anyway."""
         return name in KEYS and str(self._keys[name][rows.documents[row]]) == str(value)
 
-    def _values(self, rows: _Rows, column: str, kind: Kind, path: tuple[str, ...], values: Sequence[Any]) -> None:
+    def _values(
+        self, rows: _Rows, column: str, kind: Kind, path: tuple[str, ...], values: Sequence[Any] | None
+    ) -> None:
+        if values is None:
+            rows.columns[column] = pa.nulls(len(rows.elements), ARROW_TYPES[kind])
+            return
         rows.columns[column], misfits = column_of(values, kind)
         rows.keep_all(path, misfits)
         if kind == "timestamp":
             rows.times.append((column, path, values))
 
-    def _list(self, rows: _Rows, child: TablePlan, column: str, path: tuple[str, ...], values: Sequence[Any]) -> None:
-        ids: list[str | None] = [None] * len(values)
-        lists = _Lists()
+    def _list(
+        self, rows: _Rows, child: TablePlan, column: str, path: tuple[str, ...], values: Sequence[Any] | None
+    ) -> None:
+        if values is None:
+            rows.columns[column] = pa.nulls(len(rows.elements), pa.string())
+            return
+        places = [row for row, value in enumerate(values) if type(value) is list]
+        if len(places) < len(values):
+            odd = ((row, value) for row, value in enumerate(values) if type(value) is not list)
+            rows.keep_all(path, [(row, value) for row, value in odd if value is not None])
         suffix = "".join("/" + _escaped(part) for part in path)
-        documents = rows.documents.tolist()
-        pointers = rows.pointers()
-        for row, value in enumerate(values):
-            if type(value) is list:
-                document = self._documents[documents[row]]
-                pointer = pointers[row] + suffix
-                ids[row] = made = list_id(document.recordid, document.file_name, pointer)
-                lists.add(value, documents[row], pointer, made)
-            elif value is not None:
-                rows.keep(row, path, value)
+        own, documents = rows.pointers(), rows.documents.tolist()
+        pointers = [own[row] + suffix for row in places]
+        numbers = [documents[row] for row in places]
+        found = [values[row] for row in places]
+        lists = _Lists(list(chain.from_iterable(found)), list(map(len, found)), numbers, pointers)
+        lists.ids = [_list_id(self._heads[number], pointer) for number, pointer in zip(numbers, pointers, strict=True)]
+        ids = lists.ids
+        if len(places) < len(values):
+            of_row = dict(zip(places, lists.ids, strict=True))
+            ids = [of_row.get(row) for row in range(len(values))]  # type: ignore[misc]
         rows.columns[column] = pa.array(ids, pa.string())
         rows.children.append((child, lists))
 
@@ -286,6 +324,8 @@ class _Batch:
             documents = pa.array(rows.documents)
             for name, values in self._key_arrays.items():
                 columns[name] = values.take(documents)
+        if rows.plan.times:
+            columns[OFFSET] = pa.nulls(len(rows.elements), pa.string())
         if rows.times:
             columns[OFFSET], others = offsets_of([(texts, columns[column]) for column, _, texts in rows.times])
             for (_, path, _), misfits in zip(rows.times, others, strict=True):

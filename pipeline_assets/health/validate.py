@@ -129,7 +129,10 @@ def _compiled(schemas: Schemas, schema_id: str) -> Callable[[Any], Any] | None:
     bundle = bundled(schemas, schema_id)
     if bundle.missing or _judged_otherwise(bundle.schema):
         return None
-    for detailed in (True, False):  # each is at fault for some schemas: references in messages, schemas within themselves
+    for detailed in (
+        True,
+        False,
+    ):  # each is at fault for some schemas: references in messages, schemas within themselves
         try:
             compiled: Callable[[Any], Any] = fastjsonschema.compile(
                 bundle.schema, use_default=False, use_formats=False, detailed_exceptions=detailed
