@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
-from pydantic import BaseModel
 
 from pipeline_assets.batch_report import BatchReport
 from pipeline_assets.columns import schema_name
@@ -14,7 +13,7 @@ from pipeline_assets.datasets import tables_of
 from pipeline_assets.metadata import record_table, refused_table
 from pipeline_assets.source import FileSource, Table
 from resources.lake.lake import TableName
-from resources.lake.sql import count_rows_by_file, rows_of_batch
+from resources.lake.sql import count_rows_by_file
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import row_counts
 from resources.platform import Platform
@@ -110,38 +109,6 @@ def _schema_result(
             **({"refused files": refused_table(broken)} if broken else {}),
         },
     )
-
-
-def own_specs(
-    source: FileSource, keys: dict[str, dg.AssetKey], partitions: dg.PartitionsDefinition
-) -> list[dg.AssetCheckSpec]:
-    """The source's own checks."""
-    return [
-        dg.AssetCheckSpec(check.name, asset=keys[check.table], partitions_def=partitions, description=check.description)
-        for check in source.checks
-    ]
-
-
-def own_results(
-    platform: Platform, source: FileSource, config: BaseModel, keys: dict[str, dg.AssetKey], batch_id: str
-) -> Iterator[dg.AssetCheckResult]:
-    """What the source's own checks find in the rows of a batch."""
-    published = published_snapshots(platform.ledger, source.name)
-    for check in source.checks:
-        table = TableName(source.name, check.table)
-        rows = rows_of_batch(platform.lake, table, published.get(check.table), batch_id, check.columns)
-        found = check.judge(rows, config)
-        yield dg.AssetCheckResult(
-            check_name=check.name,
-            asset_key=keys[check.table],
-            passed=found.passed,
-            severity=dg.AssetCheckSeverity.ERROR if check.is_error else dg.AssetCheckSeverity.WARN,
-            description=found.said,
-            metadata={
-                **found.counts,
-                **({"first of them": record_table(found.shown[:_MOST_SHOWN])} if found.shown else {}),
-            },
-        )
 
 
 def balance_specs(

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from pipeline_assets.aggregate import Aggregate
-from pipeline_assets.batch_check import BatchCheck
-from pipeline_assets.columns import BATCH_ID, FILE_ID, Schema, description_of, own_names
+from pipeline_assets.columns import Schema, description_of, own_names
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
+from pipeline_assets.source_check import SourceCheck
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
@@ -152,8 +152,8 @@ class FileSource:
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
     datasets: parts of what the files hold, where `tables` are so many that people need them in groups.
-    checks: what is checked of each batch beside schema, refusals and balance.
     aggregates: tables over all batches of the source.
+    checks: what is judged of a batch's rows besides their schema, shown as asset checks that warn.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
     examples: writes generated files of the source into a folder, good ones and broken ones.
@@ -181,8 +181,8 @@ class FileSource:
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
     datasets: tuple[Dataset, ...] = ()
-    checks: tuple[BatchCheck, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
+    checks: tuple[SourceCheck, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
     examples: Callable[[Path], Any] | None = None
@@ -220,6 +220,16 @@ class FileSource:
                     f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
                     f"Tables: {', '.join(self.table_names)}"
                 )
+        for check in self.checks:
+            # A batch may leave a dataset's table as it is, so nothing is judged there.
+            columns = {table.name: set(own_names(table.schema)) for table in self.tables if not table.dataset}
+            if not set(check.columns) <= columns.get(check.table, set()):
+                raise ValueError(
+                    f"check {self.name}.{check.name} is of {check.table!r} with the columns {list(check.columns)}, which "
+                    "the source does not have"
+                )
+        if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
+            raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
         datasets = {dataset.name for dataset in self.datasets}
         names = [
             *self.table_names,
@@ -242,7 +252,6 @@ class FileSource:
                 f"source {self.name}: its first table is the one that every file has rows in, of no dataset"
             )
 
-        self._refuse_wrong_checks()
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}
@@ -259,18 +268,6 @@ class FileSource:
         if self.equal_bytes == "duplicate" and self.overwrite != "new":
             # Were the first of equal files replaced, its duplicates would be nowhere.
             raise ValueError(f"source {self.name}: equal_bytes=`duplicate` goes with overwrite=`new`")
-
-    def _refuse_wrong_checks(self) -> None:
-        columns = {
-            table.name: {*own_names(table.schema), FILE_ID, BATCH_ID} for table in self.tables if not table.dataset
-        }
-        for check in self.checks:
-            unknown = sorted(set(check.columns) - columns.get(check.table, set()))
-            if check.table not in columns or unknown:
-                raise ValueError(
-                    f"check {check.name} of source {self.name} is of {check.table!r} and its columns {list(check.columns)}; "
-                    f"expected one of the tables {sorted(columns)} and columns of it"
-                )
 
     @property
     def delivery(self) -> Delivery:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import dagster as dg
 from pydantic import BaseModel
 
-from pipeline_assets import checks, metadata
+from pipeline_assets import checks, metadata, own_checks
 from pipeline_assets.batch_context import Reporter
 from pipeline_assets.batch_run import preload_for, run_batch
 from pipeline_assets.cancel_watch import CancelWatch
@@ -108,7 +108,9 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     raw = _raw_asset(source, partitions, platform)
     tables = _tables_asset(source, config, partitions, platform)
     expect_every = expected_every(source, platform.settings)
-    checks_after = [_checks_after(source, config, partitions)]
+    checks_after = [_balance_check(source, partitions)]
+    if source.checks:
+        checks_after.append(_own_checks(source, config, partitions))
     if expect_every is not None:
         checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
     job = dg.define_asset_job(
@@ -264,22 +266,30 @@ def _tables_asset(
     return tables
 
 
-def _checks_after(
-    source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
+def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     keys = asset_keys(source)
 
-    specs = [*checks.balance_specs(source, keys, partitions), *checks.own_specs(source, keys, partitions)]
-
-    @dg.multi_asset_check(name=f"{source.name}_balance", specs=specs)
+    @dg.multi_asset_check(name=f"{source.name}_balance", specs=checks.balance_specs(source, keys, partitions))
     def balance(
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:
         batch = _batch_of(context, source, platform)
         yield from checks.balance_results(platform, source, keys, batch.batch_id)
-        yield from checks.own_results(platform, source, config, keys, batch.batch_id)
 
     return balance
+
+
+def _own_checks(source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    keys = table_keys(source)
+
+    @dg.multi_asset_check(name=f"{source.name}_own_checks", specs=own_checks.own_check_specs(source, keys, partitions))
+    def judge(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        batch = _batch_of(context, source, platform)
+        yield from own_checks.own_check_results(platform, source, config, keys, batch.batch_id)
+
+    return judge
 
 
 def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:

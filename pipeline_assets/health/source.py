@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline_assets.health import examples, schema
-from pipeline_assets.health.batch_checks import CHECKS
 from pipeline_assets.health.config import HealthConfig
 from pipeline_assets.health.declare import declared
+from pipeline_assets.health.judge import CHECKS
 from pipeline_assets.health.read import loaded_mapping, read_archive, recognise_archive
 from pipeline_assets.health.rows import DOCUMENTS, RECORDS, rows_of_record
 from pipeline_assets.health.schemas import MappingError

@@ -203,20 +203,18 @@ def files_of_value(lake: Lake, table: TableName, snapshot: int | None, column: s
         )
 
 
-def rows_of_batch(
-    lake: Lake, table: TableName, snapshot: int | None, batch_id: str, columns: Sequence[str]
-) -> pa.Table:
-    """Rows that a batch has in a snapshot of a table, of some columns."""
+def batch_rows(lake: Lake, table: TableName, snapshot: int | None, batch_id: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows that a batch has in a snapshot of a table."""
     import duckdb
 
     schema = lake.schema(table)
     if schema is None:
-        return pa.table({name: pa.nulls(0) for name in columns})
+        return pa.table({name: pa.array([], pa.null()) for name in columns})
+    chosen = ", ".join(f'"{name}"' for name in columns)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone='UTC'")
-        rows = select_rows(connection, schema, lake.data_files(table, snapshot, batch_id), "no_rows")
-        listed = ", ".join(f'"{name}"' for name in columns)
-        found = connection.sql(f"SELECT {listed} FROM ({rows}) WHERE batch_id = ?", params=[batch_id])
+        body = select_rows(connection, schema, lake.data_files(table, snapshot, batch_id), "no_rows")
+        found = connection.sql(f"SELECT {chosen} FROM ({body}) WHERE batch_id = ?", params=[batch_id])
         return found.to_arrow_table()
 
 

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+from pipeline_assets.source_check import Judgement, SourceCheck
 
-from pipeline_assets.batch_check import BatchCheck, Judgement
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST = 20
 
 
-def unmapped(rows: pa.Table, config: Any) -> Judgement:
-    found = [row for row in rows.to_pylist() if row["status"] == "unmapped"]
+def unmapped(rows: pd.DataFrame, config: Any) -> Judgement:
+    found = rows[rows["status"] == "unmapped"].to_dict("records")
     files = Counter(row["schema_id"] for row in found)
     shown = [{"$id": schema_id, "files": count} for schema_id, count in files.most_common(_MOST)]
     said = (
         f"{len(found)} files of {len({row['recordid'] for row in found})} records have a schema of no dataset; their data is "
         "in no table. Add the $ids to schema_mapping.json and read the records again: strandline redo BATCH"
         if found
-        else f"every file with a schema has a dataset ({rows.num_rows} files)"
+        else f"every file with a schema has a dataset ({len(rows)} files)"
     )
     return Judgement(not found, said, {"files": len(found), "schemas": len(files)}, shown)
 
 
-def waived(rows: pa.Table, config: Any) -> Judgement:
+def waived(rows: pd.DataFrame, config: Any) -> Judgement:
     used: Counter[str] = Counter()
-    for text in rows["waivers"].to_pylist():
+    for text in rows["waivers"]:
         for name, count in re.findall(r"([^,]+): (\d+)", text or ""):
             used[name.strip()] += int(count)
     total = sum(used.values())
@@ -37,11 +38,11 @@ def waived(rows: pa.Table, config: Any) -> Judgement:
     return Judgement(not used, said, {"errors let pass": total, "waivers used": len(used)}, shown)
 
 
-def drift(rows: pa.Table, config: Any) -> Judgement:
+def drift(rows: pd.DataFrame, config: Any) -> Judgement:
     fields: Counter[str] = Counter()
-    for row in rows.to_pylist():
-        fields.update((row["extra_fields"] or "").split(", ") if row["extra_rows"] else ())
-    affected = sum(rows["extra_rows"].to_pylist())
+    for text in rows["extra_fields"]:
+        fields.update(text.split(", ") if text else ())
+    affected = int(rows["extra_rows"].sum())
     shown = [{"field": name, "files": count} for name, count in fields.most_common(_MOST)]
     said = (
         f"{affected} rows have fields that no column holds; they are kept in _extra: {', '.join(list(fields)[:5])}"
@@ -52,21 +53,21 @@ def drift(rows: pa.Table, config: Any) -> Judgement:
 
 
 CHECKS = (
-    BatchCheck(
+    SourceCheck(
         "unmapped_schemas",
         "documents",
         "Every file with a JSON schema has a dataset: no new schema is left out without a word.",
         ("recordid", "schema_id", "status"),
         unmapped,
     ),
-    BatchCheck(
+    SourceCheck(
         "waivers_used",
         "records",
         "No error was let pass by a waiver. Each use counts, so that waivers do not outlive what they were made for.",
         ("waivers",),
         waived,
     ),
-    BatchCheck(
+    SourceCheck(
         "schema_drift",
         "documents",
         "Documents have no fields but those that their dataset's tables have columns for.",
