@@ -30,7 +30,7 @@ from resources.platform import Platform
 from tests import metadata_contract as contract
 from tests.conftest import Put
 from tests.running import look_and_run, next_batch, rows_of, run, states
-from tests.toy_datasets import DATASETS, MANY, TABLES_EACH, columns_of_dataset, content, table
+from tests.toy_datasets import DATASETS, MANY, TABLES_EACH, Documents, columns_of_dataset, content, table
 from tests.toy_source import TOY
 
 
@@ -262,6 +262,13 @@ def test_the_balance_check_of_a_dataset_names_the_table(platform: Platform, put:
     [
         ({"datasets": MANY.datasets[:2]}, "tables are of datasets that it does not have: \\['Speech'\\]"),
         ({"tables": MANY.tables[: 1 + TABLES_EACH]}, "datasets without a table: \\['Sleep', 'Speech'\\]"),
+        (
+            {
+                "tables": (MANY.tables[0], Table("late", Documents, ("later",)), Table("later", Documents)),
+                "datasets": (),
+            },
+            "name \\['later'\\] before late, which is made of them",
+        ),
         ({"tables": MANY.tables[1:]}, "its first table is the one that every file has rows in"),
         ({"tables": (replace(MANY.tables[0], name="Walk"), *MANY.tables[1:])}, "these are there twice: \\['Walk'\\]"),
     ],

@@ -29,8 +29,8 @@ def unmapped(rows: pd.DataFrame, config: Any) -> Judgement:
 
 def waived(rows: pd.DataFrame, config: Any) -> Judgement:
     used: Counter[str] = Counter()
-    for text in rows["waivers"]:
-        for name, count in re.findall(r"([^,]+): (\d+)", text or ""):
+    for text in rows["waivers"].dropna():
+        for name, count in re.findall(r"([^,]+): (\d+)", text):
             used[name.strip()] += int(count)
     total = sum(used.values())
     shown = [{"waiver": name, "errors let pass": count} for name, count in used.most_common(_MOST)]
@@ -40,8 +40,8 @@ def waived(rows: pd.DataFrame, config: Any) -> Judgement:
 
 def drift(rows: pd.DataFrame, config: Any) -> Judgement:
     fields: Counter[str] = Counter()
-    for text in rows["extra_fields"]:
-        fields.update(text.split(", ") if text else ())
+    for text in rows["extra_fields"].dropna():
+        fields.update(text.split(", "))
     affected = int(rows["extra_rows"].sum())
     shown = [{"field": name, "files": count} for name, count in fields.most_common(_MOST)]
     said = (

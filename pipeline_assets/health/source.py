@@ -31,8 +31,8 @@ def health_source(config: HealthConfig) -> FileSource:
         owners=("team:mobile-health",),
         readers=(Reader("archive", "ZIP archive of a health app", recognise_archive, read_archive),),
         tables=(
-            Table(RECORDS, schema.Records, derived_from=(DOCUMENTS,)),
             Table(DOCUMENTS, schema.Documents),
+            Table(RECORDS, schema.Records, derived_from=(DOCUMENTS,)),
             *tables,
         ),
         datasets=datasets,
