@@ -18,7 +18,7 @@ _BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
     "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1)),
     "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
     "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
-    "health": (lambda at: health.compare(at, 4000, 1000, 3), lambda at: health.compare(at, 20, 5, 1)),
+    "health": (lambda at: health.compare(at, 2000, 1000, 3), lambda at: health.compare(at, 20, 5, 1)),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }
 """Each benchmark in its full size and in one that only shows that it runs."""

@@ -36,15 +36,17 @@ def compare(folder: Path, documents: int, peers: int, repeats: int) -> list[Row]
     for number in range(repeats):
         ours = _of(folder / f"ours{number}", documents, "flatten")
         peer = _of(folder / f"dlt{number}", peers, "dlt")
-        say(f"  {number + 1}/{repeats}: {ours:,.0f} documents/s, dlt {peer:,.0f}, ratio {ours / peer:.1f}")
-        pairs.append((ours / peer, ours, peer))
-    ratio, ours, peer = sorted(pairs)[len(pairs) // 2]
+        step = peers / float((folder / f"dlt{number}/normalizing").read_text())
+        say(f"  {number + 1}/{repeats}: {ours:,.0f} documents/s, dlt {peer:,.0f} (its normalizing step alone {step:,.0f}), "
+            f"ratio {ours / peer:.1f} ({ours / step:.1f})")  # fmt: skip
+        pairs.append((ours / peer, ours, peer, step))
+    ratio, ours, peer, step = sorted(pairs)[len(pairs) // 2]
     return [
         Row(
-            "task data of a cognitive test (8 kB of JSON, 53 rows in 7 tables) flattened, typed, written as Parquet; one core",
+            f"{documents:,} task data of a cognitive test (6 kB of JSON, 52 rows in 7 tables each) flattened, typed, written as Parquet; one core",
             f"{ours:,.0f} documents/s",
-            f"dlt's normalizing step on the same documents, Parquet too: {peer:,.0f}/s",
-            f"{ratio:.1f} × faster",
+            f"dlt, the same documents from text to Parquet: {peer:,.0f}/s; its normalizing step, which is given them read: {step:,.0f}/s",
+            f"{ratio:.1f} × faster; than that step alone {ours / step:.1f} ×",
             f"≥ {_DOCUMENTS_BAR:g} ×",
             ratio >= _DOCUMENTS_BAR,
         ),
@@ -84,7 +86,7 @@ def sensor_rows(rows: int, repeats: int) -> Row:
 
 
 def _of(folder: Path, documents: int, who: str) -> float:
-    """Documents a second of processor time, in a process of its own whose start does not count."""
+    """Documents a second of processor time, in a process of its own: the best of three times, for either."""
     folder.mkdir(parents=True)
     # dlt keeps files in the home folder, and would tell its makers of each run.
     run(
@@ -160,13 +162,13 @@ def _flatten(texts: list[bytes], folder: Path) -> float:
         tables = rows_of(plans, documents())
         assert tables["dataset_sharedschema_v1_userInteractions"].num_rows == 18 * len(texts)
         for name, table in tables.items():
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+            pq.write_table(table, folder / f"{name}.parquet")  # compressed as dlt does
 
     return _seconds(work)
 
 
 def _dlt(texts: list[bytes], folder: Path) -> float:
-    """Seconds of dlt's normalizing step alone, which leaves Parquet; extracting, which reads the documents, is given to it."""
+    """Seconds of dlt from the text of the documents to Parquet that is ready to load; those of its normalizing step go to a file."""
     import dlt
 
     pipeline = dlt.pipeline(
@@ -175,21 +177,24 @@ def _dlt(texts: list[bytes], folder: Path) -> float:
         dataset_name="bench",
         pipelines_dir=str(folder / "dlt"),
     )
-    pipeline.extract((orjson.loads(text) for text in texts), table_name="task", loader_file_format="parquet")
-    seconds = _seconds(lambda: pipeline.normalize())
+    documents = (orjson.loads(text) for text in texts)
+    extracting = _seconds(lambda: pipeline.extract(documents, table_name="task", loader_file_format="parquet"))
+    normalizing = _seconds(lambda: pipeline.normalize())
     written = sum(pq.ParquetFile(path).metadata.num_rows for path in folder.rglob("task__user_interactions.*.parquet"))
     assert written == 18 * len(texts), written
-    return seconds
+    (folder.parent / "normalizing").write_text(str(normalizing))
+    return extracting + normalizing
 
 
 def main() -> int:
     who, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     work = {"flatten": _flatten, "dlt": _dlt}[who]
     texts = _texts(count)
-    (folder / "warm").mkdir()
-    work(texts[:2], folder / "warm")  # imports and first calls are no part of it
-    (folder / "measured").mkdir()
-    (folder / "seconds").write_text(str(work(texts, folder / "measured")))
+    times = []
+    for number in range(3):  # the first one imports, and asks the system for memory
+        (folder / str(number)).mkdir()
+        times.append(work(texts, folder / str(number)))
+    (folder / "seconds").write_text(str(min(times)))
     return 0
 
 

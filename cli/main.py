@@ -383,5 +383,13 @@ def dev(options: tuple[str, ...]) -> None:
 main.add_command(table)
 main.add_command(health)
 
+
+def run() -> None:
+    """The command's entry point."""
+    from cli.leave import run_and_leave
+
+    run_and_leave(main)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -16,8 +16,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from pipeline_assets.landed_file import LandedFile, Refused
 
@@ -229,7 +230,7 @@ def _check_member(info: zipfile.ZipInfo, limits: ArchiveLimits) -> None:
 def _check_overlap(infos: list[zipfile.ZipInfo]) -> None:
     """Members that share packed bytes make a small file unpack to anything (Fifield 2019, A better zip bomb)."""
     ordered = sorted(infos, key=lambda info: info.header_offset)
-    for info, following in zip(ordered, ordered[1:], strict=False):
+    for info, following in pairwise(ordered):
         if info.header_offset + info.compress_size > following.header_offset:
             raise Refused(
                 "archive_bomb",
@@ -266,11 +267,8 @@ def _damage_refused(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Unpacker(Protocol):
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+_Unpacker = Any
+"""Of zlib, bz2 or lzma: they share `decompress`, `eof` and `unused_data`."""
 
 
 def is_packed(head: bytes) -> bool:
@@ -311,7 +309,8 @@ def peek(head: bytes, size: int = _CHUNK) -> bytes:
         return b""
 
 
-def _unpacker(data: bytes) -> _Unpacker | None:
+def _unpacker(data: bytes) -> _Unpacker:
+    """What unpacks data that begin so; None for data that are not packed."""
     if data.startswith(_GZIP):
         return zlib.decompressobj(wbits=31)
     if data.startswith(_BZIP2):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -57,13 +58,21 @@ class Document:
         }  # fmt: skip
 
 
-def list_id(recordid: str, file_name: str, pointer: str) -> str:
-    """The id of a list: BLAKE2b with 16 bytes, in hex, of record, file and JSON pointer (RFC 6901), a line each."""
-    return _list_id(f"{recordid}\n{file_name}\n", pointer)
+def list_id(recordid: str, file_name: str, pointer: str, places: Sequence[int] = ()) -> str:
+    """The id of a list: BLAKE2b with 16 bytes, in hex, of record, file and JSON pointer (RFC 6901), a line each, with `*` for
+    the places in lists on the way; and those places after dots. The lists ``/steps/*/events`` have ids such as ``a1...7f.3``.
+    """
+    return _continued(_digest(recordid, file_name), pointer) + "".join(f".{place}" for place in places)
 
 
-def _list_id(head: str, pointer: str) -> str:
-    return blake2b((head + pointer).encode(), digest_size=16).hexdigest()
+def _digest(recordid: str, file_name: str) -> blake2b:
+    return blake2b(f"{recordid}\n{file_name}\n".encode(), digest_size=16)
+
+
+def _continued(digest: blake2b, pointer: str) -> str:
+    whole = digest.copy()
+    whole.update(pointer.encode())
+    return whole.hexdigest()
 
 
 def rows_of(plans: Mapping[str, DatasetPlan], documents: Iterable[Document]) -> dict[str, pa.Table]:
@@ -111,13 +120,14 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 class _Lists:
     """The lists whose elements are the rows of one table: a run of elements for each.
 
-    firsts: place of each run's first element, where it is not 0. ids: only of lists that are no whole documents.
+    places: in lists on the way to each list, each after a dot. ids: only of lists that are no whole documents. firsts: place of each
+    run's first element, where it is not 0.
     """
 
     elements: list[Any] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     documents: list[int] = field(default_factory=list)
-    pointers: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)
 
@@ -148,12 +158,13 @@ class _Rows:
         self.times: list[tuple[str, tuple[str, ...], Sequence[Any]]] = []
         self.children: list[tuple[TablePlan, _Lists]] = []
 
-    def pointers(self) -> list[str]:
-        """Where each row's element is in its document, as a JSON pointer."""
-        pointers = [self.lists.pointers[run] for run in self.runs.tolist()]
+    @cached_property
+    def places(self) -> list[str]:
+        """In the lists on the way to each row's element, each after a dot."""
+        places = [self.lists.places[run] for run in self.runs.tolist()]
         if not self.plan.is_list:
-            return pointers
-        return [f"{pointer}/{place}" for pointer, place in zip(pointers, self.index.tolist(), strict=True)]
+            return places
+        return [f"{outer}.{place}" for outer, place in zip(places, self.index.tolist(), strict=True)]
 
     def keep(self, row: int, path: tuple[str, ...], value: Any) -> None:
         """Put what no column can hold into the row's `_extra`, at its place in the row's element."""
@@ -178,7 +189,7 @@ class _Batch:
     def __init__(self, plan: DatasetPlan, documents: Sequence[Document]) -> None:
         self._plan = plan
         self._documents = documents
-        self._heads = [f"{document.recordid}\n{document.file_name}\n" for document in documents]
+        self._digests = [_digest(document.recordid, document.file_name) for document in documents]
         keys = [document.keys for document in documents]
         self._keys = {name: [one[name] for one in keys] for name in KEYS}
         self._key_arrays = {name: pa.array(self._keys[name], kind) for name, (kind, _) in KEYS.items()}
@@ -197,7 +208,7 @@ class _Batch:
             lists.elements += elements
             lists.counts.append(len(elements))
             lists.documents.append(number)
-            lists.pointers.append("")
+            lists.places.append("")
             lists.firsts.append(document.first)
         yield from self._table(root, lists, frozenset(odd))
 
@@ -289,17 +300,17 @@ class _Batch:
         if values is None:
             rows.columns[column] = pa.nulls(len(rows.elements), pa.string())
             return
-        places = [row for row, value in enumerate(values) if type(value) is list]
-        if len(places) < len(values):
+        places: Sequence[int] = range(len(values))
+        if set(map(type, values)) != {list}:
+            places = [row for row in places if type(values[row]) is list]
             odd = ((row, value) for row, value in enumerate(values) if type(value) is not list)
             rows.keep_all(path, [(row, value) for row, value in odd if value is not None])
-        suffix = "".join("/" + _escaped(part) for part in path)
-        own, documents = rows.pointers(), rows.documents.tolist()
-        pointers = [own[row] + suffix for row in places]
+        ways, documents = rows.places, rows.documents.tolist()
         numbers = [documents[row] for row in places]
         found = [values[row] for row in places]
-        lists = _Lists(list(chain.from_iterable(found)), list(map(len, found)), numbers, pointers)
-        lists.ids = [_list_id(self._heads[number], pointer) for number, pointer in zip(numbers, pointers, strict=True)]
+        lists = _Lists(list(chain.from_iterable(found)), list(map(len, found)), numbers, [ways[row] for row in places])
+        heads = {number: _continued(self._digests[number], child.pointer) for number in set(numbers)}
+        lists.ids = [heads[number] + way for number, way in zip(numbers, lists.places, strict=True)]
         ids = lists.ids
         if len(places) < len(values):
             of_row = dict(zip(places, lists.ids, strict=True))
@@ -376,7 +387,3 @@ def _of_text(text: str | None, kind: Kind) -> Any:
     except ValueError:
         return text
     return value if isinstance(value, bool | int | float) else text
-
-
-def _escaped(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")

@@ -104,6 +104,8 @@ class TablePlan:
     """whether rows are elements of a list; false only for the root table of documents that are objects"""
     times: tuple[str, ...] = ()
     """columns that hold instants"""
+    pointer: str = ""
+    """where in a document the lists are, as a JSON pointer with `*` for places; empty for the document itself"""
 
 
 @dataclass(frozen=True)
@@ -174,60 +176,76 @@ class _Names:
         return name
 
 
+@dataclass(frozen=True)
+class _Table:
+    """A table while it is planned. elements: where its elements are in a document, as `TablePlan.pointer`."""
+
+    name: str
+    path: tuple[str, ...]
+    elements: str
+    columns: list[Column] = field(default_factory=list)
+    names: _Names = field(default_factory=lambda: _Names(_RESERVED))
+
+    def column(self, wanted: str) -> str:
+        """A name for a column. Where it is taken, the original leaves the whole way to it before the name."""
+        return self.names.give(wanted, "_".join((*self.path, "val", wanted)))
+
+
 class _Planner:
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
         self._tables = _Names()
 
-    def table(self, path: tuple[str, ...], parent: str | None, item: Shape, *, is_list: bool, about: str) -> TablePlan:
-        base = f"dataset_{self._dataset.lower()}"
-        wanted = "_".join((base, *path))
-        name = self._tables.give(wanted, wanted)
-        columns: list[Column] = []
-        names = _Names(_RESERVED)
-        prefix = "_".join((*path, "val"))  # what the original leaves before a name that is taken
+    def table(
+        self, path: tuple[str, ...], parent: str | None, item: Shape, *, is_list: bool, about: str, pointer: str = ""
+    ) -> TablePlan:
+        wanted = "_".join((f"dataset_{self._dataset.lower()}", *path))
+        table = _Table(self._tables.give(wanted, wanted), path, f"{pointer}/*" if is_list else pointer)
         struct = scalar = inner = None
         value = ""
         if isinstance(item, Struct):
-            struct = self._struct(item, path, name, (), columns, names, prefix)
+            struct = self._struct(item, table, ())
         else:
-            last = path[-1] if path else "document"
-            value = names.give(f"{last}_val", f"{last}_val")
+            value = f"{path[-1] if path else 'document'}_val"
+            value = table.names.give(value, value)
             if isinstance(item, Array) and len(path) < _DEEPEST:
-                columns.append(Column(value, _ID, item.description or "id of the list that this element is", "/"))
-                inner = self.table((*path, "val"), name, item.item, is_list=True, about=item.description)
+                about_list = item.description or "id of the list that this element is"
+                table.columns.append(Column(value, _ID, about_list, "/"))
+                inner = self.table(
+                    (*path, "val"), table.name, item.item, is_list=True, about=item.description, pointer=table.elements
+                )
             else:
                 scalar = item.kind if isinstance(item, Scalar) else "json"
-                columns.append(Column(value, ARROW_TYPES[scalar], item.description or "the element", "/"))
-        times = tuple(column.name for column in columns if column.type == ARROW_TYPES["timestamp"])
-        spec = TableSpec(name, self._dataset, path, parent, self._about(path, about or item.description),
-                         tuple(self._all_columns(columns, bool(times), is_list, parent)))  # fmt: skip
-        return TablePlan(spec, struct, scalar, inner, value, is_list, times)
+                table.columns.append(Column(value, ARROW_TYPES[scalar], item.description or "the element", "/"))
+        times = tuple(column.name for column in table.columns if column.type == ARROW_TYPES["timestamp"])
+        columns = tuple(self._all_columns(table.columns, bool(times), is_list, parent))
+        spec = TableSpec(table.name, self._dataset, path, parent, self._about(path, about or item.description), columns)
+        return TablePlan(spec, struct, scalar, inner, value, is_list, times, pointer)
 
-    def _struct(
-        self, shape: Struct, path: tuple[str, ...], table: str, within: tuple[str, ...],
-        columns: list[Column], names: _Names, prefix: str,
-    ) -> StructPlan:  # fmt: skip
+    def _struct(self, shape: Struct, table: _Table, within: tuple[str, ...]) -> StructPlan:
         scalars: list[tuple[str, str, Kind]] = []
         structs: list[tuple[str, StructPlan]] = []
         lists: list[tuple[str, str, TablePlan]] = []
         for key, one in shape.fields.items():
             here = (*within, key)
-            pointer = "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in here)
+            pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in here)
             if isinstance(one, Struct):
-                structs.append((key, self._struct(one, path, table, here, columns, names, prefix)))
+                structs.append((key, self._struct(one, table, here)))
                 continue
-            wanted = _word("_".join(here))
-            column = names.give(wanted, f"{prefix}_{wanted}")
-            if isinstance(one, Array) and len(path) < _DEEPEST:
-                columns.append(Column(column, _ID, one.description or f"id of the list {'.'.join(here)}", pointer))
-                inner = tuple(_word(part) for part in here)
-                lists.append(
-                    (key, column, self.table((*path, *inner), table, one.item, is_list=True, about=one.description))
+            column = table.column(_word("_".join(here)))
+            if isinstance(one, Array) and len(table.path) < _DEEPEST:
+                about = one.description or f"id of the list {'.'.join(here)}"
+                table.columns.append(Column(column, _ID, about, pointer))
+                path = (*table.path, *map(_word, here))
+                elements = self.table(
+                    path, table.name, one.item, is_list=True, about=one.description, pointer=table.elements + pointer
                 )
+                lists.append((key, column, elements))
             else:
                 kind: Kind = one.kind if isinstance(one, Scalar) else "json"
-                columns.append(Column(column, ARROW_TYPES[kind], one.description or _said_of(here, kind), pointer))
+                table.columns.append(
+                    Column(column, ARROW_TYPES[kind], one.description or _said_of(here, kind), pointer)
+                )
                 scalars.append((key, column, kind))
         return StructPlan(tuple(scalars), tuple(structs), tuple(lists))
 

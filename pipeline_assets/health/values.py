@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,9 +14,13 @@ import pyarrow.compute as pc
 
 from pipeline_assets.health.shapes import ARROW_TYPES, Kind
 
-_INSTANT = r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:?\d{2})$"
-"""RFC 3339, to the microsecond. A time without an offset is no instant: whose clock it is from, nobody knows."""
-_INSTANT_RE = re.compile(_INSTANT.replace("\\d", "[0-9]"))
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?(Z|[+-][0-9]{2}(:?[0-5][0-9])?)"
+)
+"""An instant as ISO 8601 and RFC 3339 write it, to the microsecond, and as Arrow reads it. A time without an offset is no instant:
+whose clock it is from, nobody knows."""
+_FIRST_US, _LAST_US = -62_135_510_400_000_000, 253_402_214_400_000_000
+"""A day within the years 1 to 9999, which most who read the tables are limited to."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _INT64 = range(-(2**63), 2**63)
 _EXACT_FLOAT = 2**53
@@ -33,6 +38,10 @@ _TYPES: dict[Kind, frozenset[type]] = {
 }
 """Types of Python that a column takes as they are."""
 
+_STRICT: frozenset[Kind] = frozenset({"string", "boolean"})
+"""Kinds of which Arrow itself takes nothing else. It makes 1.0 of true, and 1 of 1.5."""
+_NUMBERS = frozenset({int, float, _NONE})
+
 Misfits = list[tuple[int, Any]]
 """Places and values that a column cannot hold."""
 
@@ -42,9 +51,15 @@ def column_of(values: Sequence[Any], kind: Kind) -> tuple[pa.Array, Misfits]:
     if kind == "json":
         return pa.array([None if value is None else json_text(value) for value in values], pa.string()), []
     misfits: Misfits = []
+    if kind in _STRICT:
+        with suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+            return pa.array(values, ARROW_TYPES[kind]), []
     types = set(map(type, values))
     if types == {_NONE}:
         return pa.nulls(len(values), ARROW_TYPES[kind]), []
+    if kind == "number" and int in types and types <= _NUMBERS:
+        with suppress(pa.ArrowInvalid, OverflowError):  # an integer that no double can be
+            return pa.array(values, ARROW_TYPES[kind]), []
     if not types <= _TYPES[kind]:
         values, misfits = _sorted_out(values, kind)
     if kind == "timestamp":
@@ -114,69 +129,56 @@ def _instants(values: Sequence[Any], misfits: Misfits) -> tuple[pa.Array, Misfit
     if len(values) < _FEW:
         taken, misfits = _through(_instant, values, misfits)
         return pa.array(taken, ARROW_TYPES["timestamp"]), misfits
-    texts = pa.array(values, pa.string())
-    fits = pc.match_substring_regex(texts, _INSTANT)
-    if not pc.all(pc.fill_null(fits, True)).as_py():
-        misfits = misfits + [(place, values[place]) for place in _places(pc.invert(fits))]
-        texts = pc.if_else(fits, texts, None)
-    try:
-        return texts.cast(ARROW_TYPES["timestamp"]), misfits
-    except pa.ArrowInvalid:  # the 30th of February and the like
-        taken, misfits = _through(_instant, texts.to_pylist(), misfits)
-        return pa.array(taken, ARROW_TYPES["timestamp"]), misfits
+    with suppress(pa.ArrowInvalid):  # one of them is none
+        instants = pa.array(values, pa.string()).cast(ARROW_TYPES["timestamp"])
+        span = pc.min_max(instants.cast(pa.int64())).as_py()
+        if span["min"] is None or (span["min"] > _FIRST_US and span["max"] < _LAST_US):
+            return instants, misfits
+    taken, misfits = _through(_instant, values, misfits)
+    return pa.array(taken, ARROW_TYPES["timestamp"]), misfits
 
 
 def _instant(text: str) -> datetime:
-    if not _INSTANT_RE.fullmatch(text):
+    if not _INSTANT.fullmatch(text):
         raise ValueError
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _places(mask: pa.Array) -> list[int]:
-    places: list[int] = pc.indices_nonzero(mask).to_pylist()
-    return places
+class _Offsets(dict[str | None, str | None]):
+    """By how a time's text ends, its offset from UTC; none for `Z`, which says no place."""
+
+    def __missing__(self, end: str | None) -> str | None:
+        if end is None or end[-1:] in ("Z", "z"):
+            self[end] = None
+        else:
+            self[end] = end if end[-3:-2] == ":" else end[-5:]
+        return self[end]
 
 
 def offsets_of(columns: Sequence[tuple[Sequence[Any], pa.Array]]) -> tuple[pa.Array, list[Misfits]]:
     """The offset from UTC that each row's times were written with, from the columns' texts and what became of them.
 
-    A row has one offset, that of its first time that has one; `Z` says no place, so it is none. For each column, the rows whose
-    time was written with another one are told, so that its text can be kept.
+    A row has one offset, that of its first time that has one. For each column, the rows whose time was written with another one
+    are told, so that its text can be kept.
     """
-    if len(columns[0][0]) < _FEW:
-        return _offsets_of_few(columns)
-    offsets = [_offsets(pc.if_else(pc.is_valid(instants), _texts(texts), None)) for texts, instants in columns]
-    of_row = pc.coalesce(*offsets)
-    others: list[Misfits] = []
-    for (texts, _), own in zip(columns, offsets, strict=True):
-        differs = pc.fill_null(pc.not_equal(own, of_row), False)
-        others.append([(place, texts[place]) for place in _places(differs)])
-    return of_row, others
-
-
-def _offsets_of_few(columns: Sequence[tuple[Sequence[Any], pa.Array]]) -> tuple[pa.Array, list[Misfits]]:
-    of_row: list[str | None] = [None] * len(columns[0][0])
-    others: list[Misfits] = []
+    offsets = _Offsets()
+    of_column: list[list[str | None]] = []
     for texts, instants in columns:
-        misfits: Misfits = []
-        for place, (text, instant) in enumerate(zip(texts, instants.is_valid().to_pylist(), strict=True)):
-            if instant and text[-1] not in "Zz":
-                offset = text[-6:] if text[-3] == ":" else text[-5:]
-                if of_row[place] is None:
-                    of_row[place] = offset
-                elif of_row[place] != offset:
-                    misfits.append((place, text))
-        others.append(misfits)
+        ends = [text[-6:] if type(text) is str else None for text in texts]
+        if instants.null_count != ends.count(None):
+            ends = [end if fits else None for end, fits in zip(ends, instants.is_valid().to_pylist(), strict=True)]
+        of_column.append(ends)
+    kinds = [set(ends) for ends in of_column]
+    found = {offsets[end] for kind in kinds for end in kind} - {None}
+    if len(found) == 1 and any(None not in kind and None not in map(offsets.get, kind) for kind in kinds):
+        return pa.repeat(found.pop(), len(of_column[0])), [[] for _ in columns]  # nearly always: one clock, no gaps
+    of_column = [[offsets[end] for end in ends] for ends in of_column]
+    of_row = of_column[0]
+    for own in of_column[1:]:
+        if None in of_row:
+            of_row = [other if one is None else one for one, other in zip(of_row, own, strict=True)]
+    others: list[Misfits] = []
+    for (texts, _), own in zip(columns, of_column, strict=True):
+        pairs = enumerate(zip(own, of_row, strict=True))
+        others.append([(place, texts[place]) for place, (one, row) in pairs if one is not None and one != row])
     return pa.array(of_row, pa.string()), others
-
-
-def _texts(values: Sequence[Any]) -> pa.Array:
-    if not _TYPES["string"].issuperset(map(type, values)):
-        values = [value if isinstance(value, str) else None for value in values]
-    return pa.array(values, pa.string())
-
-
-def _offsets(texts: pa.Array) -> pa.Array:
-    has_colon = pc.equal(pc.utf8_slice_codeunits(texts, -3, -2), ":")
-    signed = pc.if_else(has_colon, pc.utf8_slice_codeunits(texts, -6), pc.utf8_slice_codeunits(texts, -5))
-    return pc.if_else(pc.match_substring_regex(texts, "[Zz]$"), None, signed)

@@ -95,9 +95,7 @@ def test_every_error_of_a_record_refuses_all_of_it_and_is_told() -> None:
 
 def test_a_list_of_any_length_is_checked_and_kept_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"timestamp": n / 100, "x": float(n)} for n in range(3000)]
-    monkeypatch.setattr(
-        "pipeline_assets.health.json_pieces.pieces_of.__kwdefaults__", {"cut_lists": True, "piece_bytes": 5000}
-    )
+    monkeypatch.setattr(json_pieces.pieces_of, "__kwdefaults__", {"cut_lists": True, "piece_bytes": 5000})
     table = derived({"motion.json": rows}).tables["dataset_motionrecord_v1"]
     assert table["x"].to_pylist() == [row["x"] for row in rows]
     assert table["index"].to_pylist() == list(range(3000))
@@ -190,9 +188,10 @@ def _encrypted() -> bytes:
 
 def _twice() -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("motion.json", "[]")
-        archive.writestr("motion.json", "[]")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("motion.json", "[]")
     return stream.getvalue()
 
 

@@ -15,6 +15,7 @@ from pipeline_assets.health import flatten
 from pipeline_assets.health.flatten import Document, list_id, rows_of
 from pipeline_assets.health.shapes import Array, Scalar, Shape, Struct
 from pipeline_assets.health.tables import EXTRA, OFFSET, plan_of_shape
+from pipeline_assets.health.values import column_of
 from tests.health.rebuilt import documents_of, plain
 
 DAY = date(2024, 2, 29)
@@ -71,8 +72,8 @@ def test_ids_follow_from_record_file_and_place_alone() -> None:
         list_id("rec-1", "1.json", "/steps"),
     ]
     assert [row["id"] for row in tables["dataset_d_v1_steps_events"]] == [
-        list_id("rec-1", "0.json", "/steps/0/events"),
-        list_id("rec-1", "1.json", "/steps/0/events"),
+        list_id("rec-1", "0.json", "/steps/*/events", [0]),
+        list_id("rec-1", "1.json", "/steps/*/events", [0]),
     ]
     # One fixed id: rows of different years would not join if the rule changed.
     assert list_id("rec-1", "0.json", "/steps") == "f6e783162b5f25612c6df1939627efd5"
@@ -175,8 +176,15 @@ TIMES = st.builds(
     st.datetimes(datetime(1971, 1, 2), datetime(2100, 1, 1)),
     st.sampled_from(["Z", "+00:00", "-08:00", "+05:30", "-0330", ""]),
 )
+NEARLY_TIMES = [
+    "2024-02-29 12:00Z", "2024-02-29T12Z", "2024-02-29T12:00:00z", "2024-02-29t12:00:00Z", "2024-02-29T24:00:00Z", "2024-02-29Z",
+    "2024-02-29T12:00:60Z", "2024-02-29T12:00:00.1234567Z", "2024-02-29T12:00:00.12+01", "2024-02-29T12:00:00+0130", " 2024-02-29T12:00:00Z",
+    "2024-02-29T12:00:00-99:00", "2024-02-29T12:00:00-08:60", "2024-02-29T12:00:00 +01:00", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00",
+    "9999-12-31T23:59:59-01:00", "2024-02-29T12:00:00,5Z", "20240229T120000Z", "+2024-02-29T12:00:00Z", "2024-02-29T12:00:00.Z",
+    "２024-02-29T12:00:00Z", "2024-02-30T00:00:00Z", "2024-02-29T12:00:00.5-00:00", "2024-02-29T12:00-08", "2024-02-29T12:00:00+01:00:30",
+]  # fmt: skip
 TEXTS = st.one_of(
-    st.sampled_from(["", "x", "2024-02-30", "2024-02-29", "2024-02-30T00:00:00Z", "null"]), TIMES, st.text(max_size=3)
+    st.sampled_from(["", "x", "2024-02-30", "2024-02-29", "null", *NEARLY_TIMES]), TIMES, st.text(max_size=3)
 )
 SINGLE = st.one_of(
     st.none(), st.booleans(), st.integers(-999, 999), st.sampled_from([2**53 + 1, -(2**63), 2**63 - 1]),
@@ -234,6 +242,13 @@ def test_tables_joined_back_give_the_documents(data: st.DataObject) -> None:
     assert {key: plain(one) for key, one in found.items()} == {
         key: plain(one) for key, one in wanted.items() if key not in empty_lists
     }
+
+
+@pytest.mark.parametrize("text", NEARLY_TIMES)
+def test_a_time_is_an_instant_or_not_however_many_there_are(text: str) -> None:
+    (few, few_misfits), (many, many_misfits) = column_of([text], "timestamp"), column_of([text] * 400, "timestamp")
+    assert many == pa.chunked_array([few] * 400).combine_chunks()
+    assert len(many_misfits) == 400 * len(few_misfits) == 400 * few.null_count
 
 
 @settings(max_examples=60, deadline=None)

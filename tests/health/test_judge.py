@@ -58,4 +58,4 @@ def test_fields_without_a_column_are_named() -> None:
     found = drift(pd.DataFrame({"extra_rows": [3, 0, 1], "extra_fields": ["t.a, t.b", None, "t.a"]}), CONFIG)
     assert (found.passed, dict(found.shown)) == (False, {"rows": 4, "fields": 2})
     assert found.description == "4 rows have fields that no column holds; they are kept in _extra: t.a, t.b"
-    assert list(found.records)[0] == {"field": "t.a", "files": 2}
+    assert next(iter(found.records)) == {"field": "t.a", "files": 2}

@@ -165,7 +165,7 @@ def test_hive_types(text: str, wanted: Shape) -> None:
     ],
 )
 def test_what_is_no_hive_type_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="Hive type|deep"):
+    with pytest.raises(ValueError, match=r"Hive type|deep"):
         shape_of_hive_type(text)
 
 
