@@ -214,10 +214,10 @@ class FileSource:
         unknown = {parent for table in self.tables for parent in table.derived_from} - set(self.table_names)
         if unknown:
             raise ValueError(f"source {self.name}: derived_from names no table of it: {sorted(unknown)}")
-        for position, table in enumerate(self.tables):
-            later = set(table.derived_from) - {earlier.name for earlier in self.tables[:position]}
+        for position, one in enumerate(self.tables):
+            later = set(one.derived_from) - {earlier.name for earlier in self.tables[:position]}
             if later:  # a batch's tables are shown in their order, and Dagster takes no child before its parent
-                raise ValueError(f"source {self.name}: name {sorted(later)} before {table.name}, which is made of them")
+                raise ValueError(f"source {self.name}: name {sorted(later)} before {one.name}, which is made of them")
         for aggregate in self.aggregates:
             if aggregate.of not in self.table_names:
                 raise ValueError(
