@@ -221,7 +221,7 @@ def _mostly(fitting: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.integers(0, 9).flatmap(lambda odd: ANYTHING if odd == 0 else fitting)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_tables_joined_back_give_the_documents(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
@@ -251,7 +251,7 @@ def test_a_time_is_an_instant_or_not_however_many_there_are(text: str) -> None:
     assert len(many_misfits) == 400 * len(few_misfits) == 400 * few.null_count
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(TIMES, st.none(), TEXTS, st.integers(0, 9)), min_size=1, max_size=30))
 def test_few_and_many_times_become_the_same(values: list[Any]) -> None:
     shape = Array(Struct({"a": Scalar("timestamp"), "b": Scalar("timestamp")}))
