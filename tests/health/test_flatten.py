@@ -157,6 +157,16 @@ def test_the_offset_that_times_were_written_with_is_kept() -> None:
     assert (utc[OFFSET], utc[EXTRA]) == (None, None)
 
 
+def test_what_a_catalogue_calls_a_string_may_be_any_single_value() -> None:
+    shape = Struct({"response": Scalar("text")})
+    found = rows(
+        shape, {"response": "suppenoa"}, {"response": 3}, {"response": 0.5}, {"response": True}, {"response": [3]}, {}
+    )
+    table = found["dataset_d_v1"]
+    assert [row["response"] for row in table] == ["suppenoa", "3", "0.5", "true", None, None]
+    assert [row[EXTRA] for row in table] == [None, None, None, None, '{"response":[3]}', None]
+
+
 def test_a_field_named_like_a_key_has_a_name_of_its_own() -> None:
     shape = Struct(
         {"year": Scalar("string"), "steps": Array(Struct({"id": Scalar("string"), "index": Scalar("number")}))}
