@@ -7,7 +7,7 @@ import re
 from pipeline_assets.health.shapes import UNTYPED, Array, Kind, Scalar, Shape, Struct
 
 _KINDS: dict[str, Kind] = {
-    "string": "string", "char": "string", "varchar": "string", "binary": "string",
+    "string": "text", "char": "text", "varchar": "text", "binary": "text",
     "tinyint": "integer", "smallint": "integer", "int": "integer", "integer": "integer", "bigint": "integer",
     "float": "number", "double": "number", "decimal": "number", "boolean": "boolean", "timestamp": "timestamp", "date": "date",
 }  # fmt: skip

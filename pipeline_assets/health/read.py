@@ -103,8 +103,8 @@ def _document(member: Member, config: HealthConfig) -> Any:
 
 def annotations_of(file: LandedFile) -> dict[str, str | None]:
     """The record's annotations, by names in lower case. Refused: `no_annotations`, `bad_annotations`."""
-    said: AnyMapping[str, Any] | None = getattr(file, "metadata", None) or None
-    if said is None:
+    said: AnyMapping[str, Any] = getattr(file, "metadata", None) or {}
+    if "recordid" not in {name.lower() for name in said}:  # an object may have metadata that are none of a record
         sidecar = file.companions.get(sidecar_of(file.name))
         if sidecar is None:
             raise Refused(

@@ -11,10 +11,11 @@ from typing import Literal
 
 import pyarrow as pa
 
-Kind = Literal["string", "integer", "number", "boolean", "timestamp", "date", "json"]
+Kind = Literal["string", "text", "integer", "number", "boolean", "timestamp", "date", "json"]
 
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "string": pa.string(),
+    "text": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
     "boolean": pa.bool_(),
@@ -22,7 +23,8 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "date": pa.date32(),
     "json": pa.string(),
 }
-"""`json` is JSON text: for values of which nothing is said, of several types, or of a schema within itself."""
+"""`text` is a string, or another single value as text: catalogues call it string where documents have both "suppenoa" and 3.
+`json` is JSON text: for values of which nothing is said, of several types, or of a schema within itself."""
 
 
 @dataclass(frozen=True)
@@ -110,4 +112,6 @@ def _wider(one: Kind, other: Kind) -> Kind:
         return "number"
     if kinds <= {"string", "timestamp", "date"}:
         return "string"
+    if "text" in kinds and "json" not in kinds:
+        return "text"
     return "json"

@@ -30,6 +30,7 @@ _FEW = 300
 _NONE = type(None)
 _TYPES: dict[Kind, frozenset[type]] = {
     "string": frozenset({str, _NONE}),
+    "text": frozenset({str, _NONE}),
     "integer": frozenset({int, _NONE}),
     "number": frozenset({float, _NONE}),
     "boolean": frozenset({bool, _NONE}),
@@ -38,7 +39,7 @@ _TYPES: dict[Kind, frozenset[type]] = {
 }
 """Types of Python that a column takes as they are."""
 
-_STRICT: frozenset[Kind] = frozenset({"string", "boolean"})
+_STRICT: frozenset[Kind] = frozenset({"string", "text", "boolean"})
 """Kinds of which Arrow itself takes nothing else. It makes 1.0 of true, and 1 of 1.5."""
 _NUMBERS = frozenset({int, float, _NONE})
 
@@ -80,7 +81,9 @@ def json_text(value: Any) -> str:
 
 
 def _sorted_out(values: Sequence[Any], kind: Kind) -> tuple[list[Any], Misfits]:
-    take: Callable[[Any], Any] = {"number": _number, "integer": _int64}.get(kind, lambda value: _of_type(value, kind))
+    take: Callable[[Any], Any] = {"number": _number, "integer": _int64, "text": _single_text}.get(
+        kind, lambda value: _of_type(value, kind)
+    )
     return _through(take, values, [])
 
 
@@ -117,6 +120,12 @@ def _int64(value: Any) -> int:
     if type(value) is float and value.is_integer() and abs(value) <= _EXACT_FLOAT:  # 1.0 is an integer in JSON Schema
         return int(value)
     raise ValueError
+
+
+def _single_text(value: Any) -> str:
+    if isinstance(value, dict | list):
+        raise ValueError
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _day(value: str) -> date:

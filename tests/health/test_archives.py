@@ -9,7 +9,7 @@ import struct
 import zipfile
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -76,6 +76,17 @@ def test_annotations_may_be_spelled_as_synapse_does_and_come_with_the_object() -
     made = derived({"metadata.json": METADATA}, camel)
     row = made.tables["dataset_archivemetadata_v1"].to_pylist()[0]
     assert (row["recordid"], row["assessmentrevision"], row["schedulepublished"]) == ("rec-1", 5, "true")
+
+
+def test_annotations_of_the_object_come_before_a_sidecar_unless_they_are_none_of_a_record() -> None:
+    class WithMetadata(LandedFile):
+        metadata: ClassVar[dict[str, str]] = {}
+
+    beside = landed({"metadata.json": METADATA})
+    file = WithMetadata(beside.key, data=beside.data, companions=beside.companions)
+    for said, wanted in (({}, "rec-1"), ({"uploader": "x"}, "rec-1"), ({**ANNOTATIONS, "recordid": "rec-2"}, "rec-2")):
+        WithMetadata.metadata = said
+        assert read_archive(file, CONFIG).recordid == wanted
 
 
 def test_every_error_of_a_record_refuses_all_of_it_and_is_told() -> None:

@@ -25,7 +25,7 @@ def cut(text: bytes, size: int) -> Iterator[bytes]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(JSON, max_size=12), st.integers(1, 60), st.integers(1, 30), st.sampled_from([None, 1]))
 def test_the_pieces_of_a_list_are_the_list(elements: list[Any], piece: int, chunk: int, indent: int | None) -> None:
     text = json.dumps(elements, indent=indent).encode()
@@ -36,7 +36,7 @@ def test_the_pieces_of_a_list_are_the_list(elements: list[Any], piece: int, chun
     assert found == elements
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(JSON, max_size=8), st.data())
 def test_a_broken_list_is_refused_as_a_whole_one_would_be(elements: list[Any], data: st.DataObject) -> None:
     text = bytearray(json.dumps(elements).encode())

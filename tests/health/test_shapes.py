@@ -137,8 +137,8 @@ def test_descriptions_are_the_nearest_ones(tmp_path: Path) -> None:
     [
         ("bigint", Scalar("integer")),
         ("decimal(10,2)", Scalar("number")),
-        ("varchar(30)", Scalar("string")),
-        ("ARRAY<String>", Array(Scalar("string"))),
+        ("varchar(30)", Scalar("text")),
+        ("ARRAY<String>", Array(Scalar("text"))),
         ("map<string,array<int>>", UNTYPED),
         ("array< struct< a b:int, c:map<string,int>,d:array<array<double>> > >",
          Array(Struct({"a b": Scalar("integer"), "c": UNTYPED, "d": Array(Array(Scalar("number")))}))),
