@@ -17,12 +17,15 @@ from pydantic import BaseModel
 from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.columns import Schema, description_of, own_names
 from pipeline_assets.landed_file import LandedFile
+from pipeline_assets.product import Product, check_products
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
 from pipeline_assets.source_check import SourceCheck
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
 
+SOURCE_NAME = r"[a-z][a-z0-9_]{0,40}"
+"""What a source may be called."""
 HEAD_BYTES = 512
 """How much of a file a reader sees to recognise it."""
 
@@ -39,6 +42,8 @@ class Reader:
     recognises: from the file's first `HEAD_BYTES` bytes, whether this reader can read it.
     read: the file to whatever `FileSource.derive` takes, or to the rows of the source's only table.
           Raises Refused for a bad file.
+    at_most: the field of the source's configuration that says how many such files a run reads at once, because reading
+             one takes much memory or a service that others use, too. None, or None in that field: as many as it can.
     serves: of the files that it recognises, those that it is for, where a format has changed in time. The first reader
             that recognises a file and serves it reads it; the ledger keeps its name with the file.
     """
@@ -48,6 +53,7 @@ class Reader:
     recognises: Callable[[bytes], bool]
     read: Callable[[LandedFile, Any], Any]
     serves: Serves = EVERY_FILE
+    at_most: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,7 @@ class FileSource:
             None for a source with one table whose rows the reader gives.
     datasets: parts of what the files hold, where `tables` are so many that people need them in groups.
     aggregates: tables over all batches of the source.
+    products: files made from a batch's rows after its commit, each after those that it is made from.
     checks: what is judged of a batch's rows besides their schema, shown as asset checks that warn.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
@@ -182,6 +189,7 @@ class FileSource:
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
     datasets: tuple[Dataset, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
+    products: tuple[Product, ...] = ()
     checks: tuple[SourceCheck, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
@@ -202,13 +210,18 @@ class FileSource:
     subject: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.name):
+        if not re.fullmatch(SOURCE_NAME, self.name):
             raise ValueError(f"source name {self.name!r}: use lower-case letters, digits and underscores")
         if self.expect_every is not None and self.expect_every < timedelta(minutes=1):
             raise ValueError(f"source {self.name}: expect_every is {self.expect_every}; use a minute or more")
         readers = [reader.name for reader in self.readers]
         if len(set(readers)) != len(readers) or any(len(name) > 64 for name in readers):
             raise ValueError(f"source {self.name}: readers need names of their own, of at most 64 letters: {readers}")
+        unknown_limits = {reader.at_most for reader in self.readers if reader.at_most} - set(self.config.model_fields)
+        if unknown_limits:
+            raise ValueError(
+                f"source {self.name}: `at_most` names no field of {self.config.__name__}: {sorted(unknown_limits)}"
+            )
         if self.derive is None and len(self.tables) != 1:
             raise ValueError(f"source {self.name}: without `derive` it has exactly one table, not {len(self.tables)}")
         unknown = {parent for table in self.tables for parent in table.derived_from} - set(self.table_names)
@@ -234,16 +247,15 @@ class FileSource:
                 )
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
+        if self.products:
+            check_products(self.name, self.products, {table.name: own_names(table.schema) for table in self.tables})
         datasets = {dataset.name for dataset in self.datasets}
-        names = [
-            *self.table_names,
-            *(dataset.name for dataset in self.datasets),
-            *(one.name for one in self.aggregates),
-        ]
+        kinds = (self.datasets, self.aggregates, self.products)
+        names = [*self.table_names, *(one.name for some in kinds for one in some)]
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(
-                f"source {self.name}: every table, dataset and aggregate needs a name of its own; these are there twice: {twice}"
+                f"source {self.name}: every table, dataset, aggregate and product needs a name of its own: {twice}"
             )
         strange = sorted({table.dataset for table in self.tables if table.dataset} - datasets)
         if strange:
@@ -255,7 +267,6 @@ class FileSource:
             raise ValueError(
                 f"source {self.name}: its first table is the one that every file has rows in, of no dataset"
             )
-
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}
@@ -273,6 +284,11 @@ class FileSource:
             # Were the first of equal files replaced, its duplicates would be nowhere.
             raise ValueError(f"source {self.name}: equal_bytes=`duplicate` goes with overwrite=`new`")
 
+    def at_most(self, config: BaseModel) -> dict[str, int]:
+        """How many files a run reads at once, by the reader's name; only those that are limited."""
+        limits = {reader.name: getattr(config, reader.at_most) for reader in self.readers if reader.at_most}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     @property
     def delivery(self) -> Delivery:
         """What its files mean when they arrive."""
@@ -282,6 +298,10 @@ class FileSource:
         if self.groups is not None:
             return Delivery(self.groups.group_of)
         return Delivery(keeps_older=self.overwrite == "new")
+
+    def products_of(self, config: Any) -> tuple[Product, ...]:
+        """Its products, by this configuration."""
+        return tuple(product for product in self.products if product.is_on(config))
 
     def batch_of(self, partition: str) -> str:
         """The batch that a partition is."""

@@ -13,6 +13,7 @@ OF_TABLE = (
 )  # fmt: skip
 OF_RAW_FILES = (*OF_ASSET, "takes", "land a file")
 OF_DATASET = (*OF_ASSET, "dagster/column_lineage", "tables")
+OF_PRODUCT = ("dagster/uri", "dagster/code_references", "made of", "up to date?")
 OF_AGGREGATE = (*OF_TABLE, "made from", "one row for each")
 PARTITIONS = "partitions_def"
 ATTRIBUTES = ("description", "owners", "kinds", "group_name", "code_version", PARTITIONS)
@@ -38,10 +39,15 @@ def _missing_of(
 ) -> Iterator[str]:
     is_aggregate = "made from" in spec.metadata
     yield from (name for name in ATTRIBUTES if not getattr(spec, name) and not (is_aggregate and name == PARTITIONS))
-    wanted = OF_AGGREGATE if is_aggregate else OF_DATASET if "tables" in spec.metadata else OF_TABLE
-    wanted = OF_RAW_FILES if spec.key.path[-1] == "raw_files" else wanted
+    is_product = "dagster/column_schema" not in spec.metadata and "dagster/storage_kind" not in spec.metadata
+    if spec.key.path[-1] == "raw_files":
+        wanted = OF_RAW_FILES
+    elif "tables" in spec.metadata:
+        wanted = OF_DATASET
+    else:
+        wanted = OF_AGGREGATE if is_aggregate else OF_PRODUCT if is_product else OF_TABLE
     yield from (name for name in wanted if not spec.metadata.get(name))
-    if needs_freshness and spec.freshness_policy is None and not is_aggregate:
+    if needs_freshness and spec.freshness_policy is None and not is_aggregate and not is_product:
         yield "freshness_policy"
     columns = _columns(spec)
     for column in columns.values():

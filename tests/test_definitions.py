@@ -59,6 +59,13 @@ def key_of(source: FileSource, name: str) -> dg.AssetKey:
     return dg.AssetKey([source.name, name])
 
 
+def keys_of(source: FileSource) -> set[dg.AssetKey]:
+    """Of its assets that are made batch by batch."""
+    products = (product.name for product in source.products_of(source.config()))
+    datasets = (dataset.name for dataset in source.datasets)
+    return {key_of(source, name) for name in ("raw_files", *source.table_names, *datasets, *products)}
+
+
 def assert_told(spec: dg.AssetSpec) -> None:
     assert spec.group_name == spec.key.path[0]
     assert spec.metadata["dagster/uri"].startswith("file:///")
@@ -76,11 +83,7 @@ def assert_told(spec: dg.AssetSpec) -> None:
 
 
 def test_every_asset_is_of_a_source_and_every_source_has_its_assets(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
-    expected = {
-        key_of(source, name)
-        for source in ALL
-        for name in ("raw_files", *source.table_names, *(dataset.name for dataset in source.datasets))
-    }
+    expected = {key for source in ALL for key in keys_of(source)}
     assert set(specs) == expected | AGGREGATE_KEYS
 
 
@@ -358,10 +361,7 @@ def test_a_backfill_starts_one_run_for_each_batch(defs: dg.Definitions) -> None:
 def test_every_source_has_a_job_and_a_sensor_that_is_on(defs: dg.Definitions) -> None:
     for source in ALL:
         job = defs.resolve_job_def(f"{source.name}_ingest")
-        assert set(job.asset_layer.executable_asset_keys) == {
-            key_of(source, name)
-            for name in ("raw_files", *source.table_names, *(dataset.name for dataset in source.datasets))
-        }
+        assert set(job.asset_layer.executable_asset_keys) == keys_of(source)
         assert isinstance(job.partitions_def, dg.DynamicPartitionsDefinition)
         assert job.description
         sensor = defs.resolve_sensor_def(f"{source.name}_arrivals")

@@ -15,6 +15,7 @@ from functools import partial
 
 from pipeline_assets.aggregate_run import update_aggregate
 from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.product_run import remake_products
 from pipeline_assets.source import FileSource
 from resources.errors import UserError
 from resources.lake.archive import erase_from_archives
@@ -22,7 +23,7 @@ from resources.lake.erasure import keep_marks, kept_marks, purge, purge_aggregat
 from resources.lake.lake import TableName
 from resources.lake.sql import files_of_value
 from resources.ledger.aggregates import NO_BATCH, give_aggregate_back, snapshots_in_use, take_aggregate
-from resources.ledger.batches import is_known
+from resources.ledger.batches import get_batch, is_known
 from resources.ledger.erasure import (
     Doomed,
     Erasure,
@@ -38,6 +39,7 @@ from resources.ledger.erasure import (
     runs_and_batches,
 )
 from resources.ledger.leases import Lease
+from resources.ledger.products import runs_of
 from resources.ledger.publishing import end_commit_turn, published_snapshots, take_commit_turn
 from resources.platform import Platform
 from resources.settings import load_source_config
@@ -139,6 +141,11 @@ def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say,
             purge(platform.lake, TableName(source.name, table), published.get(table), file_ids, batches)
         heartbeat.stop()
         end_commit_turn(ledger, turn)
+    if source.products:
+        runs |= runs_of(ledger, batches)
+        config = load_source_config(source.config, source.name)
+        for batch_id in sorted(batches):
+            remake_products(platform, source, config, get_batch(ledger, batch_id), erasure.erasure_id, say)
     for aggregate in source.aggregates:
         with _aggregate(platform, source, aggregate.name, erasure.erasure_id, say):
             shown = published_snapshots(ledger, source.name).get(aggregate.name)
