@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from cli.groups import health, table
+from cli.opened import opened_platform as _platform
 from resources.errors import UserError
-
-if TYPE_CHECKING:
-    from resources.platform import Platform
 
 
 class _Commands(click.Group):
@@ -28,15 +27,6 @@ class _Commands(click.Group):
             sys.exit(error.exit_code)
 
 
-def _platform() -> Platform:
-    from resources.logs import configure_logs
-    from resources.platform import Platform
-
-    platform = Platform.from_environment()
-    configure_logs(platform.settings)
-    return platform
-
-
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="strandline")
 def main() -> None:
@@ -47,18 +37,32 @@ def main() -> None:
 @click.argument("source")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE...")
 @click.option("--key", help="Key below the source's folder, for a single FILE.")
+@click.option(
+    "--metadata", "pairs", multiple=True, metavar="NAME=VALUE", help="Kept beside each FILE; may be repeated."
+)
+@click.option(
+    "--metadata-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The same from a JSON object."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def land(source: str, paths: tuple[Path, ...], key: str | None, as_json: bool) -> None:
+def land(
+    source: str,
+    paths: tuple[Path, ...],
+    key: str | None,
+    pairs: tuple[str, ...],
+    metadata_file: Path | None,
+    as_json: bool,
+) -> None:
     """Put files into the landing store, where SOURCE looks for them.
 
     A relative FILE keeps its folders, a folder keeps its name and what is below it; an absolute FILE keeps its name.
+    A bucket keeps metadata with the object; beside a file in a folder it lands as FILE.metadata.json.
     """
-    from cli.land import land_files
+    from cli.land import land_files, read_metadata
     from cli.notes import note
     from pipeline_assets.registry import get_source
 
     platform = _platform()
-    landed = land_files(platform.landing, get_source(source), paths, key)
+    landed = land_files(platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file))
     if as_json:
         click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
         return
@@ -201,6 +205,33 @@ def export(what: str, output: Path, form: str | None) -> None:
         raise click.UsageError("--format is for a whole source; OUTPUT of a table or query says it with its ending")
     else:
         export_to_file(_platform(), what, output)
+
+
+@main.command()
+@click.argument("namespace")
+@click.argument("what", metavar="SOURCE[.TABLE]...", nargs=-1, required=True)
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The other's home, if not this one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(namespace: str, what: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+    """Compare tables with those of another NAMESPACE: columns, and rows whatever their order.
+
+    Exit code: 0 all are equal, 3 some differ.
+    """
+    from cli.compare import compare_namespaces
+    from pipeline_assets.registry import get_source
+
+    by_source: dict[str, list[str]] = {}
+    for name in what:
+        source, _, table = name.partition(".")
+        by_source.setdefault(get_source(source).name, []).extend([table] if table else [])
+    platform = _platform()
+    codes = [
+        compare_namespaces(platform, namespace, home, source, tables, as_json=as_json)
+        for source, tables in by_source.items()
+    ]
+    sys.exit(max(codes))
 
 
 @main.command()
@@ -390,6 +421,10 @@ def dev(options: tuple[str, ...]) -> None:
     from cli.dev import run_dagster_dev
 
     run_dagster_dev(_platform().settings, options)
+
+
+main.add_command(table)
+main.add_command(health)
 
 
 def run() -> None:

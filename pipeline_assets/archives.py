@@ -92,6 +92,23 @@ class Member:
             )
         return content
 
+    def chunks(self, size: int = 1 << 20) -> Iterator[bytes]:
+        """Its bytes in pieces, for members that are not to be held whole. Refused: `damaged_archive`, at the piece that shows it."""
+        left = self.size_bytes
+        with _damage_refused(self.name), self._archive.open(self._info) as stream:
+            while chunk := stream.read(min(size, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    break
+                yield chunk
+        if left:
+            raise Refused(
+                "damaged_archive",
+                f"member {self.name!r} has {self.size_bytes:,} bytes by its own account and unpacks to "
+                f"{'more' if left < 0 else f'{self.size_bytes - left:,}'}. Pack and send it again.",
+                location=self.name,
+            )
+
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 

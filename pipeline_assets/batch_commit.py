@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -26,6 +26,7 @@ from resources.ledger.publishing import (
     publish,
     published_snapshots,
     rivals,
+    tables_with_rows,
     take_commit_turn,
 )
 from resources.platform import Platform
@@ -60,27 +61,37 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             knows_batch=partial(is_known, ledger),
         )
         tables: dict[str, Committed] = {}
-        for table in source.tables:
-            name = TableName(source.name, table.name)
-            before, used = base.get(table.name), in_use.get(table.name, set())
-            added = work.data_files.get(table.name, [])
+        for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, remove)):
+            name = TableName(source.name, table)
+            before, used = base.get(table), in_use.get(table, set())
+            added = work.data_files.get(table, [])
             committed = write(name, base=before, add=added, remove_file_ids=remove, in_use=used)
             if unwanted:
                 built = committed.snapshot_id
                 committed = write(name, base=built, add=[], remove_file_ids=unwanted, keep=before, in_use=used)
-            tables[table.name] = committed
+            tables[table] = committed
         heartbeat.stop()
         publish(
             ledger,
             claimed,
             turn,
-            {name: committed.snapshot_id for name, committed in tables.items()},
+            {
+                **{table: None for table in source.table_names if table not in base},
+                **{table: committed.snapshot_id for table, committed in tables.items()},
+            },
             list(work.outcomes.values()),
             superseded=sorted((others.older | replaced) - others.outdated),
             rows_removed=sorted(remove),
             products=[product.name for product in source.products_of(context.config)],
         )
     return tables
+
+
+def _to_commit(source: FileSource, touched: Collection[str]) -> list[str]:
+    """The tables that a batch commits to: a dataset's only if the batch changes their rows. One that is no longer declared
+    still loses the rows of files that are read again."""
+    declared = [table.name for table in source.tables if not table.dataset or table.name in touched]
+    return [*declared, *sorted(set(touched) - set(source.table_names))]
 
 
 def _mark_duplicates(platform: Platform, source: FileSource, work: Work) -> frozenset[str]:

@@ -41,6 +41,7 @@ class BatchReport:
     readers: dict[str, int]
     """files that each reader read, refused ones included"""
     tables: dict[str, Committed]
+    """those that the batch committed to: all but tables of datasets that it left as they were"""
     seconds: float
     picture: bytes | None = None
     picture_key: str | None = None

@@ -24,7 +24,7 @@ from pipeline_assets.reading_units import Unit, units
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.errors import PermanentFailure
-from resources.lake.lake import Committed, TableName
+from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
 from resources.ledger.batches import Claim, ClaimedFile, claim, give_back
 from resources.ledger.publishing import (
@@ -127,10 +127,7 @@ def _give_back(platform: Platform, claimed: Claim, error: str, *, hold: bool = F
 def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) -> BatchReport:
     platform, source = context.platform, context.source
     started = time.monotonic()
-    folders = {
-        table.name: platform.lake.ensure(TableName(source.name, table.name), arrow_schema(table.schema))
-        for table in source.tables
-    }
+    folders = _folders(platform, source)
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
@@ -138,6 +135,7 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
             work = _read_all(context, claimed, folders, pool)
             _hold_if_too_many_refused(source, claimed, work)
             drawn = _begin_picture(context, claimed, work, pool)
+            _ensure_tables_of_datasets(platform, source, work)
             tables = commit(context, claimed, work, heartbeat)
             picture, picture_key = _end_picture(drawn, work, context.reporter)
     else:
@@ -145,6 +143,29 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
         work = Work()
         tables = commit(context, claimed, work, heartbeat)
     return _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+
+
+def _folders(platform: Platform, source: FileSource) -> dict[str, str]:
+    """Where each table's data files go. Makes tables that are not there; those of datasets, which may be many, are
+    compared with their schema only when there is something for them."""
+    there = platform.lake.names(source.name)
+    folders = {}
+    for table in source.tables:
+        name = TableName(source.name, table.name)
+        if table.dataset and table.name in there:
+            folders[table.name] = platform.lake.data_folder(name)
+        else:
+            folders[table.name] = platform.lake.ensure(name, arrow_schema(table.schema))
+    return folders
+
+
+def _ensure_tables_of_datasets(platform: Platform, source: FileSource, work: Work) -> None:
+    for table in source.tables:
+        if table.dataset and table.name in work.data_files:
+            try:
+                platform.lake.ensure(TableName(source.name, table.name), arrow_schema(table.schema), may_lack=True)
+            except SchemaConflict as conflict:
+                raise SchemaConflict(f"{conflict} {source.on_conflict}".strip()) from None
 
 
 def _slices(batch_units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:

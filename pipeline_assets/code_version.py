@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from pipeline_assets.columns import Columns
 from pipeline_assets.source import FileSource
 
 _DIGITS = 12
@@ -17,13 +18,19 @@ _FRAME = "pipeline_assets"
 def source_code_version(source: FileSource) -> str:
     """A hash of the text of the source's modules: its whole folder, if it has one, else the modules that its readers,
     `derive` and schemas are in. A change to a comment there counts; one to the platform around it or to a library does not.
+    Of tables that are declared from data, names and types of the columns count.
     """
     functions = [function for reader in source.readers for function in (reader.recognises, reader.read)]
     functions += [source.derive] if source.derive is not None else []
-    modules = {function.__module__ for function in functions} | {table.schema.__module__ for table in source.tables}
+    models = [table.schema for table in source.tables if not isinstance(table.schema, Columns)]
+    modules = {function.__module__ for function in functions} | {model.__module__ for model in models}
     rooms = {".".join(name.split(".")[:2]) for name in modules if name.startswith(f"{_FRAME}.") and name.count(".") > 1}
     # What the platform gives to every source, such as its reader of CSV files, is none of the source's own.
-    return code_version(frozenset(rooms | {name for name in modules if name.count(".") > 1} if rooms else modules))
+    version = code_version(frozenset(rooms | {name for name in modules if name.count(".") > 1} if rooms else modules))
+    declared = [f"{table.name} {table.schema.arrow}" for table in source.tables if isinstance(table.schema, Columns)]
+    if not declared:
+        return version
+    return hashlib.sha256("\n".join([version, *declared]).encode()).hexdigest()[:_DIGITS]
 
 
 @cache

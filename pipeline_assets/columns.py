@@ -1,11 +1,14 @@
-"""From a pandera model to the columns of its table: Arrow types, units, rules. The model is their only definition."""
+"""From a schema to the columns of its table: Arrow types, units, rules. The schema is their only definition.
+
+A schema is a pandera model, or `Columns` where tables are declared from data, such as from JSON schemas.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +48,8 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 }
 """A category is text with few different values, which is checked and written many times faster as such. Iceberg has 32 and 64 bit signed integers only, so smaller ones are widened."""
 
+_COLUMN_TYPES = frozenset(_ARROW_TYPES.values()) | {pa.timestamp("us"), pa.timestamp("us", tz="UTC")}
+
 
 @dataclass(frozen=True)
 class ColumnInfo:
@@ -57,13 +62,69 @@ class ColumnInfo:
     description: str
     rules: tuple[str, ...] = ()
     made_from: tuple[str, ...] = ()
-    """what the model says it comes from; see `lineage`"""
+    """what the schema says it comes from; see `lineage`"""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns of a table that is declared from data, where other tables have a pandera model.
+
+    Whoever makes the data checks it by its own rules; of the rows the frame checks types, and values that must be there.
+    name: what a person calls the schema. columns: the table's own, without those that the frame adds.
+    """
+
+    name: str
+    description: str
+    columns: tuple[ColumnInfo, ...]
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1} | set(names) & _FRAME_COLUMNS.keys())
+        if twice:
+            raise ValueError(f"{self.name}: the columns {twice} are there twice")
+        for column in self.columns:
+            if column.type not in _COLUMN_TYPES:
+                raise TypeError(f"{self.name}.{column.name}: no table type for {column.type}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Columns, (self.name, self.description, self.columns)
+
+    @cached_property
+    def whole(self) -> tuple[ColumnInfo, ...]:
+        """All columns of the table."""
+        return self.columns + _added(is_aggregate=False)
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        return _arrow(self.whole)
+
+
+Schema: TypeAlias = Union["type[DataFrameModel]", Columns]
+
+
+def schema_name(schema: Schema) -> str:
+    return schema.name if isinstance(schema, Columns) else schema.__name__
+
+
+def description_of(schema: Schema) -> str:
+    return schema.description if isinstance(schema, Columns) else (schema.__doc__ or "").strip()
+
+
+def own_names(schema: Schema) -> tuple[str, ...]:
+    """Names of the columns without those that the frame adds."""
+    if isinstance(schema, Columns):
+        return tuple(column.name for column in schema.columns)
+    return tuple(schema.to_schema().columns)
+
+
+def columns_of(schema: Schema, is_aggregate: bool = False) -> tuple[ColumnInfo, ...]:
+    """The table's columns in order: the schema's own, then those that the frame adds. Raises TypeError for a dtype
+    that no table can hold."""
+    return schema.whole if isinstance(schema, Columns) else _columns_of_model(schema, is_aggregate)
 
 
 @cache
-def columns_of(model: type[DataFrameModel], is_aggregate: bool = False) -> tuple[ColumnInfo, ...]:
-    """The table's columns in order: the model's own, then those that the frame adds. Raises TypeError for a dtype
-    that no table can hold."""
+def _columns_of_model(model: type[DataFrameModel], is_aggregate: bool) -> tuple[ColumnInfo, ...]:
     schema = model.to_schema()
     own = tuple(
         ColumnInfo(
@@ -77,16 +138,27 @@ def columns_of(model: type[DataFrameModel], is_aggregate: bool = False) -> tuple
         )
         for name, column in schema.columns.items()
     )
-    texts = _AGGREGATE_COLUMNS if is_aggregate else _FRAME_COLUMNS
-    added = tuple(
-        ColumnInfo(name, pa.string(), is_aggregate and name == FILE_ID, "", text) for name, text in texts.items()
-    )
-    return own + added
+    return own + _added(is_aggregate)
 
 
 @cache
-def arrow_schema(model: type[DataFrameModel], is_aggregate: bool = False) -> pa.Schema:
-    columns = columns_of(model, is_aggregate)
+def _added(is_aggregate: bool) -> tuple[ColumnInfo, ...]:
+    texts = _AGGREGATE_COLUMNS if is_aggregate else _FRAME_COLUMNS
+    return tuple(
+        ColumnInfo(name, pa.string(), is_aggregate and name == FILE_ID, "", text) for name, text in texts.items()
+    )
+
+
+def arrow_schema(schema: Schema, is_aggregate: bool = False) -> pa.Schema:
+    return schema.arrow if isinstance(schema, Columns) else _arrow_of_model(schema, is_aggregate)
+
+
+@cache
+def _arrow_of_model(model: type[DataFrameModel], is_aggregate: bool) -> pa.Schema:
+    return _arrow(columns_of(model, is_aggregate))
+
+
+def _arrow(columns: tuple[ColumnInfo, ...]) -> pa.Schema:
     return pa.schema([pa.field(column.name, column.type, column.nullable) for column in columns])
 
 
@@ -122,39 +194,45 @@ class RowsError(ValueError):
     """Rows that a reader gave do not make a table. The message says which column and why."""
 
 
-def to_table(
-    model: type[DataFrameModel], rows: Any, fill: Mapping[str, str | None], is_aggregate: bool = False
-) -> pa.Table:
-    """Rows of one file, or of an aggregate, as an Arrow table with the model's columns.
+def to_table(schema: Schema, rows: Any, fill: Mapping[str, str | None], is_aggregate: bool = False) -> pa.Table:
+    """Rows of one file, or of an aggregate, as an Arrow table with the schema's columns.
 
-    rows: a DataFrame, or columns by name, each an array, a list or one value for all rows. NaN becomes null.
+    rows: a DataFrame, an Arrow table, or columns by name, each an array, a list or one value for all rows. NaN becomes
+    null.
     fill: values of the columns that the frame knows (`file_id`, `batch_id`, `source_key`).
     Raises RowsError for missing or unexpected columns, unequal lengths and values of another type.
     """
-    given = {str(name): rows[name] for name in (rows.columns if hasattr(rows, "columns") else rows)}
-    schema = arrow_schema(model, is_aggregate)
+    given = {str(name): rows[name] for name in _names(rows)}
+    wanted = arrow_schema(schema, is_aggregate)
     values = {**fill, **given}
-    missing = [name for name in schema.names if name not in values]
-    unexpected = [name for name in given if name not in schema.names]
+    known = set(wanted.names)
+    missing = [name for name in wanted.names if name not in values]
+    unexpected = [name for name in given if name not in known]
     if missing or unexpected:
         raise RowsError(
-            f"the rows of {model.__name__} lack the columns {missing} and have columns that its schema does not know: "
+            f"the rows of {schema_name(schema)} lack the columns {missing} and have columns that its schema does not know: "
             f"{unexpected}"
         )
-    length = _length(model, values)
-    arrays = [_to_array(field, values[field.name], length) for field in schema]
-    return pa.Table.from_arrays(arrays, names=schema.names)
+    length = _length(schema, values)
+    arrays = [_to_array(field, values[field.name], length) for field in wanted]
+    return pa.Table.from_arrays(arrays, names=wanted.names)
 
 
-def _length(model: type[DataFrameModel], values: Mapping[str, Any]) -> int:
+def _names(rows: Any) -> Any:
+    if isinstance(rows, pa.Table):
+        return rows.column_names
+    return rows.columns if hasattr(rows, "columns") else rows
+
+
+def _length(schema: Schema, values: Mapping[str, Any]) -> int:
     lengths = {name: len(value) for name, value in values.items() if not _is_scalar(value)}
     if len(set(lengths.values())) > 1:
-        raise RowsError(f"the columns of {model.__name__} have unequal lengths: {lengths}")
+        raise RowsError(f"the columns of {schema_name(schema)} have unequal lengths: {lengths}")
     return next(iter(lengths.values()), 1)
 
 
 def _is_scalar(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, pa.Array, pa.ChunkedArray)):
         return False
     return value is None or isinstance(value, (str, bytes)) or np.ndim(value) == 0
 
@@ -164,8 +242,9 @@ def _to_array(field: pa.Field, value: Any, length: int) -> pa.Array:
         if _is_scalar(value):
             one = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
             return pa.repeat(pa.scalar(one, field.type, from_pandas=True), length)
-        array = pa.array(value, from_pandas=True)
-        if isinstance(array, pa.ChunkedArray):
+        is_arrow = isinstance(value, (pa.Array, pa.ChunkedArray))
+        array = value if is_arrow else pa.array(value, from_pandas=True)
+        if isinstance(array, pa.ChunkedArray) and not is_arrow:
             array = array.combine_chunks()
         return array if array.type == field.type else array.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, OverflowError) as error:

@@ -52,6 +52,7 @@ class LandedFile:
 
     companions: the other files of the same record by their names, such as the signal file that a header describes.
     landed_at: when the landing store says that it landed.
+    metadata: what the landing store keeps beside the bytes, by lower-case name: a bucket's user metadata of the object.
     """
 
     key: str
@@ -59,6 +60,7 @@ class LandedFile:
     path: Path | None = None
     companions: Mapping[str, LandedFile] = field(default_factory=dict, repr=False)
     landed_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def at(cls, path: Path, key: str | None = None, companions: Iterable[Path] = ()) -> LandedFile:

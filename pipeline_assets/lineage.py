@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline_assets.aggregate import Aggregate
-from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, ColumnInfo, columns_of
+from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, ColumnInfo, columns_of, schema_name
 from pipeline_assets.source import FileSource, Table
 
 RAW_FILES = "raw_files"
@@ -57,6 +57,11 @@ def column_lineage(source: FileSource, table: Table | Aggregate) -> dict[str, tu
         return {column.name: _origins(table, column, read) or all_inputs for column in columns}
     parents = {parent.name: parent for parent in source.tables if parent.name in table.derived_from}
     known = {name: {column.name for column in columns_of(parent.schema)} for name, parent in parents.items()}
+    known |= {
+        dataset.name: {name for name, *_ in dataset.columns}
+        for dataset in source.datasets
+        if dataset.name == table.dataset
+    }
     return {column.name: _origins(table, column, known) for column in columns_of(table.schema)}
 
 
@@ -80,7 +85,7 @@ def _declared(table: Table | Aggregate, column: str, text: str, known: dict[str,
     if name not in known.get(parent, set()):
         choices = [*_FROM_FILE, *(f"{parent}.COLUMN" for parent in known)]
         raise ValueError(
-            f"{table.schema.__name__}.{column}: its metadata says it is made from {text!r}, which is no column that "
+            f"{schema_name(table.schema)}.{column}: its metadata says it is made from {text!r}, which is no column that "
             f"{table.name} can be made from. Expected one of: {', '.join(choices)}"
         )
     return Origin(parent, name)

@@ -31,7 +31,7 @@ _SQL_NAMES = {
 
 
 def column_schema(table: Table | Aggregate) -> dg.TableSchema:
-    """The pandera model as Dagster shows it: type, description with unit, nullability and rules."""
+    """The table's schema as Dagster shows it: type, description with unit, nullability and rules."""
     columns = columns_of(table.schema, isinstance(table, Aggregate))
     return dg.TableSchema(columns=[_column(column) for column in columns])
 
@@ -132,7 +132,7 @@ def code_references(objects: Iterable[Any]) -> dict[str, Any]:
 
 def batch_metadata(source: FileSource, report: BatchReport, table: Table, *, is_checked: bool) -> dict[str, Any]:
     """What a run made of one table of a batch. The checked dataset's page also tells of the files."""
-    rows = report.rows[table.name]
+    rows = report.rows.get(table.name, 0)
     shown: dict[str, Any] = {
         "dagster/partition_row_count": rows,
         "dagster/row_count": report.tables[table.name].total_rows,

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, to_table
+from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, own_names, to_table
 from pipeline_assets.landed_file import Refused
 from pipeline_assets.reading_units import Contents, Unit, derive, fetched, hashes, landed, parse, reader_for, units
 from pipeline_assets.source import FileSource, Reader, Table
@@ -100,7 +101,7 @@ def read_slice(task: SliceTask) -> SliceResult:
                 accepted.append(decided)
     accepted = _refuse_invalid(task, accepted, result)
     for table in task.source.tables:
-        parts = [good.tables[table.name] for good in accepted if good.tables]
+        parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
         if sum(part.num_rows for part in parts):
             result.data_files[table.name] = [_write(task, table, parts)]
     for good in accepted:
@@ -137,7 +138,7 @@ def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal,
             raise _Deferred(reader.name)
         rows = derive(source, task.config, reader.read(file, task.config))
         fill = {FILE_ID: primary.file_id, BATCH_ID: task.batch_id, SOURCE_KEY: primary.key}
-        tables = {table.name: to_table(table.schema, rows[table.name], fill) for table in source.tables}
+        tables = _tables(source, rows, fill)
         decided = _Accepted(files, tables, sha256, reader.name)
     except Refused as refused:
         decided = Refusal(refused.error_class, refused.message, refused.location, refused.record)
@@ -154,6 +155,18 @@ def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal,
     return decided, reader.name if reader else None
 
 
+def _tables(source: FileSource, rows: Mapping[str, Any], fill: Mapping[str, str | None]) -> dict[str, pa.Table]:
+    """The rows of a file by table; a dataset's tables only if the file has rows for them. Raises RowsError."""
+    missing = [table.name for table in source.tables if not table.dataset and table.name not in rows]
+    unknown = sorted(rows.keys() - set(source.table_names))
+    if missing or unknown:
+        raise RowsError(
+            f"`derive` gave no rows for {missing}, and rows for {unknown}, which are no tables of {source.name}"
+        )
+    made = {table: to_table(table.schema, rows[table.name], fill) for table in source.tables if table.name in rows}
+    return {table.name: part for table, part in made.items() if part.num_rows or not table.dataset}
+
+
 def _fault_of_reader(error: BaseException) -> Refusal:
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
@@ -168,11 +181,11 @@ def _fault_of_reader(error: BaseException) -> Refusal:
 def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceResult) -> list[_Accepted]:
     refused: set[str] = set()
     for table in task.source.tables:
-        having_rows = [good for good in accepted if good.tables]
+        having_rows = [good for good in accepted if table.name in good.tables]
         parts = [good.tables[table.name] for good in having_rows]
         if not parts:
-            break
-        extra = [name for name in (FILE_ID, BATCH_ID) if name not in table.schema.to_schema().columns]
+            continue
+        extra = [name for name in (FILE_ID, BATCH_ID) if name not in own_names(table.schema)]
         broken = violations(table.schema, pa.concat_tables(parts), [part.num_rows for part in parts], extra)
         for position, violation in broken.items():
             files = having_rows[position].files

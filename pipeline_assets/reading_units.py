@@ -16,13 +16,13 @@ from pydantic import BaseModel
 
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import HEAD_BYTES, NO_GROUP, RECORD_HEAD_BYTES, FileSource, Reader
-from resources.landing.store import Fetcher, FileArchived, FileChanged, FileGone, sha256_of
+from resources.landing.store import Fetched, Fetcher, FileArchived, FileChanged, FileGone, sha256_of
 from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
 
 Unit = tuple[ClaimedFile, ...]
-Contents = dict[ClaimedFile, bytes | Path]
+Contents = dict[ClaimedFile, Fetched]
 
 
 def units(source: FileSource, files: Sequence[ClaimedFile]) -> list[Unit]:
@@ -40,7 +40,7 @@ def fetch(fetcher: Fetcher, unit: Unit, contents: Contents) -> list[Outcome]:
     missing: dict[str, Outcome] = {}
     for file in unit:
         try:
-            contents[file] = fetcher.fetch(file.key, file.version, file.size_bytes)
+            contents[file] = fetcher.fetch_with_metadata(file.key, file.version, file.size_bytes)
         except FileGone:
             missing[file.file_id] = Outcome(file.file_id, FileState.DELETED)
         except FileChanged:
@@ -98,19 +98,20 @@ def _fetch_unit(fetcher: Fetcher, unit: Unit) -> tuple[Contents, list[Outcome]]:
 
 
 def _let_go(fetcher: Fetcher, contents: Contents) -> None:
-    for content in contents.values():
-        fetcher.done(content)
+    for got in contents.values():
+        fetcher.done(got.content)
 
 
-def hashes(contents: Mapping[ClaimedFile, bytes | Path]) -> dict[str, str]:
+def hashes(contents: Mapping[ClaimedFile, Fetched]) -> dict[str, str]:
     """The sha256 of each file's bytes, by file id."""
+    given = {file.file_id: got.content for file, got in contents.items()}
     return {
-        file.file_id: sha256_of(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
-        for file, content in contents.items()
+        file_id: sha256_of(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
+        for file_id, content in given.items()
     }
 
 
-def landed(source: FileSource, contents: Mapping[ClaimedFile, bytes | Path]) -> tuple[ClaimedFile, LandedFile]:
+def landed(source: FileSource, contents: Mapping[ClaimedFile, Fetched]) -> tuple[ClaimedFile, LandedFile]:
     """What a reader gets of a unit: its file, or the record's primary with its companions. Raises Refused."""
     if source.groups is not None and any(file.group_key == NO_GROUP for file in contents):
         raise Refused(
@@ -137,10 +138,11 @@ def landed(source: FileSource, contents: Mapping[ClaimedFile, bytes | Path]) -> 
     return primary, replace(file, companions={other: part for other, (_, part) in by_name.items()})
 
 
-def _landed_file(file: ClaimedFile, content: bytes | Path) -> LandedFile:
+def _landed_file(file: ClaimedFile, got: Fetched) -> LandedFile:
+    content, metadata = got.content, got.metadata
     if isinstance(content, Path):
-        return LandedFile(file.key, path=content, landed_at=file.landed_at)
-    return LandedFile(file.key, data=content, landed_at=file.landed_at)
+        return LandedFile(file.key, path=content, landed_at=file.landed_at, metadata=metadata)
+    return LandedFile(file.key, data=content, landed_at=file.landed_at, metadata=metadata)
 
 
 def _incomplete(there: str, missing: str) -> Refused:

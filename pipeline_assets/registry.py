@@ -10,6 +10,7 @@ from resources.errors import UserError
 NAMES = [
     "ecg",
     "ocean",
+    "health",
 ]
 """Each is a folder beside this file, whose source.py declares the FileSource of that name."""
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from pipeline_assets.aggregate import Aggregate
+from pipeline_assets.columns import Schema, description_of, own_names
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.product import Product, check_products
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
@@ -22,9 +23,6 @@ from pipeline_assets.source_check import SourceCheck
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
-
-if TYPE_CHECKING:
-    from pandera.pandas import DataFrameModel
 
 SOURCE_NAME = r"[a-z][a-z0-9_]{0,40}"
 """What a source may be called."""
@@ -62,18 +60,36 @@ class Reader:
 class Table:
     """One table of a source in the lake: ``source.name``.
 
-    schema: the pandera model of its columns. The frame adds `file_id` and `batch_id`, and fills `source_key` where
-            the model has it and the rows do not.
+    schema: the pandera model of its columns, or `Columns` for a table that is declared from data. The frame adds
+            `file_id` and `batch_id`, and fills `source_key` where the schema has it and the rows do not.
     derived_from: the source's tables it is made from; empty for the checked dataset, which is made from the files.
+    dataset: the dataset that it is a table of. `derive` may leave such a table out for a file that has no rows for it, a
+             batch without rows for it leaves it as it is, and what is checked of it shows at the dataset.
     """
 
     name: str
-    schema: type[DataFrameModel]
+    schema: Schema
     derived_from: tuple[str, ...] = ()
+    dataset: str | None = None
 
     @property
     def description(self) -> str:
-        return (self.schema.__doc__ or "").strip()
+        return description_of(self.schema)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A part of what the files hold, where a source has many tables: a kind of document in an archive, say.
+
+    It stands as an asset of its own between the files and the tables that are made of it, and has no rows of its own.
+    columns: its fields, which its tables name as what their columns are made from; name, type and description.
+    told: what else people should see of it: titles and texts.
+    """
+
+    name: str
+    description: str
+    columns: tuple[tuple[str, str, str], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,7 @@ class FileSource:
     name: its folder in the landing store, its schema in SQL, its group in the UI.
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
+    datasets: parts of what the files hold, where `tables` are so many that people need them in groups.
     aggregates: tables over all batches of the source.
     products: files made from a batch's rows after its commit, each after those that it is made from.
     checks: what is judged of a batch's rows besides their schema, shown as asset checks that warn.
@@ -160,6 +177,7 @@ class FileSource:
     shards: how its keys are sharded by date, so that listing can leave out folders in which no more files land. The
             setting STRANDLINE_DATE_SHARDS says so for a deployment.
     subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
+    on_conflict: what a person does when a dataset's table cannot take its rows any more, because its schema changed.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
 
@@ -169,6 +187,7 @@ class FileSource:
     readers: tuple[Reader, ...]
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    datasets: tuple[Dataset, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
     products: tuple[Product, ...] = ()
     checks: tuple[SourceCheck, ...] = ()
@@ -183,6 +202,7 @@ class FileSource:
     preload: tuple[str, ...] = ()
     preload_for_picture: tuple[str, ...] = ()
     shards: DateShards | None = None
+    on_conflict: str = ""
     hold_above: float = 0.95
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)
@@ -207,6 +227,10 @@ class FileSource:
         unknown = {parent for table in self.tables for parent in table.derived_from} - set(self.table_names)
         if unknown:
             raise ValueError(f"source {self.name}: derived_from names no table of it: {sorted(unknown)}")
+        for position, one in enumerate(self.tables):
+            later = set(one.derived_from) - {earlier.name for earlier in self.tables[:position]}
+            if later:  # a batch's tables are shown in their order, and Dagster takes no child before its parent
+                raise ValueError(f"source {self.name}: name {sorted(later)} before {one.name}, which is made of them")
         for aggregate in self.aggregates:
             if aggregate.of not in self.table_names:
                 raise ValueError(
@@ -214,7 +238,8 @@ class FileSource:
                     f"Tables: {', '.join(self.table_names)}"
                 )
         for check in self.checks:
-            columns = {table.name: set(table.schema.to_schema().columns) for table in self.tables}
+            # A batch may leave a dataset's table as it is, so nothing is judged there.
+            columns = {table.name: set(own_names(table.schema)) for table in self.tables if not table.dataset}
             if not set(check.columns) <= columns.get(check.table, set()):
                 raise ValueError(
                     f"check {self.name}.{check.name} is of {check.table!r} with the columns {list(check.columns)}, which "
@@ -223,15 +248,29 @@ class FileSource:
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
         if self.products:
-            columns_of = {table.name: tuple(table.schema.to_schema().columns) for table in self.tables}
-            check_products(self.name, self.products, columns_of)
-        names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
+            check_products(self.name, self.products, {table.name: own_names(table.schema) for table in self.tables})
+        datasets = {dataset.name for dataset in self.datasets}
+        kinds = (self.datasets, self.aggregates, self.products)
+        names = [*self.table_names, *(one.name for some in kinds for one in some)]
         if len(set(names)) != len(names):
-            raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(
+                f"source {self.name}: every table, dataset, aggregate and product needs a name of its own: {twice}"
+            )
+        strange = sorted({table.dataset for table in self.tables if table.dataset} - datasets)
+        if strange:
+            raise ValueError(f"source {self.name}: tables are of datasets that it does not have: {strange}")
+        empty = sorted(datasets - {table.dataset for table in self.tables})
+        if empty:
+            raise ValueError(f"source {self.name}: datasets without a table: {empty}")
+        if self.tables[0].dataset:
+            raise ValueError(
+                f"source {self.name}: its first table is the one that every file has rows in, of no dataset"
+            )
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}
-            if table not in schemas or column not in schemas[table].to_schema().columns:
+            if table not in schemas or column not in own_names(schemas[table]):
                 raise ValueError(
                     f"source {self.name}: subject is {self.subject!r}; expected TABLE.COLUMN of its tables"
                 )

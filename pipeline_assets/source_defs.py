@@ -17,12 +17,13 @@ from pipeline_assets.batch_context import Reporter
 from pipeline_assets.batch_run import preload_for, run_batch
 from pipeline_assets.cancel_watch import CancelWatch
 from pipeline_assets.code_version import code_version, source_code_version
+from pipeline_assets.datasets import dataset_batch_metadata, dataset_metadata
 from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.freshness import build_freshness_check, expected_every, freshness_policy
 from pipeline_assets.lineage import RAW_FILES
 from pipeline_assets.product_defs import build_product_assets
 from pipeline_assets.run_tags import note_kind
-from pipeline_assets.source import FileSource, Table
+from pipeline_assets.source import Dataset, FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
 from resources.lake.lake import TableName
 from resources.ledger.batches import Batch, BatchState, NotClaimed, get_batch
@@ -102,6 +103,11 @@ def raw_key(source: FileSource) -> dg.AssetKey:
 
 def table_keys(source: FileSource) -> dict[str, dg.AssetKey]:
     return {table.name: dg.AssetKey([source.name, table.name]) for table in source.tables}
+
+
+def asset_keys(source: FileSource) -> dict[str, dg.AssetKey]:
+    """Of all that a batch makes: tables and datasets."""
+    return table_keys(source) | {one.name: dg.AssetKey([source.name, one.name]) for one in source.datasets}
 
 
 def run_tags(batch: Batch) -> dict[str, str]:
@@ -195,31 +201,54 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
     return raw_files
 
 
-def _table_spec(source: FileSource, table: Table, platform: Platform) -> dg.AssetSpec:
-    keys = table_keys(source)
-    parents = [keys[parent] for parent in table.derived_from] or [raw_key(source)]
+def _table_spec(source: FileSource, table: Table, platform: Platform, told: dict[str, Any]) -> dg.AssetSpec:
+    keys = asset_keys(source)
+    made_of = (*((table.dataset,) if table.dataset else ()), *table.derived_from)
     return dg.AssetSpec(
         keys[table.name],
-        deps=parents,
+        deps=[keys[parent] for parent in made_of] or [raw_key(source)],
         description=table.description,
-        group_name=source.name,
         kinds={"iceberg", "parquet", *source.kinds},
-        owners=list(source.owners),
-        tags={SOURCE_TAG: source.name},
         metadata=metadata.table_metadata(source, table, platform.lake.location(TableName(source.name, table.name))),
-        code_version=source_code_version(source),
-        freshness_policy=_freshness(source, platform),
+        # A batch without rows for it shows nothing there.
+        skippable=table.dataset is not None,
+        **told,
     )
+
+
+def _dataset_spec(source: FileSource, dataset: Dataset, platform: Platform, told: dict[str, Any]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        asset_keys(source)[dataset.name],
+        deps=[raw_key(source)],
+        description=dataset.description,
+        kinds={"file", *source.kinds},
+        metadata=dataset_metadata(source, dataset, platform.landing.uri(source.name)),
+        **told,
+    )
+
+
+def _specs(source: FileSource, platform: Platform) -> list[dg.AssetSpec]:
+    told: dict[str, Any] = {
+        "group_name": source.name,
+        "owners": list(source.owners),
+        "tags": {SOURCE_TAG: source.name},
+        "code_version": source_code_version(source),
+        "freshness_policy": _freshness(source, platform),
+    }
+    return [
+        *(_table_spec(source, table, platform, told) for table in source.tables),
+        *(_dataset_spec(source, dataset, platform, told) for dataset in source.datasets),
+    ]
 
 
 def _tables_asset(
     source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition, platform: Platform
 ) -> dg.AssetsDefinition:
-    keys = table_keys(source)
+    keys = asset_keys(source)
 
     @dg.multi_asset(
         name=f"{source.name}_tables",
-        specs=[_table_spec(source, table, platform) for table in source.tables],
+        specs=_specs(source, platform),
         check_specs=checks.run_check_specs(source, keys, partitions),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
@@ -250,7 +279,13 @@ def _tables_asset(
             raise
         if not report.files:
             context.log.info(f"batch {batch.batch_id} owns no files any more: newer versions took their place")
+        for dataset in source.datasets:
+            yield dg.MaterializeResult(
+                asset_key=keys[dataset.name], metadata=dataset_batch_metadata(source, dataset, report)
+            )
         for table in source.tables:
+            if table.name not in report.tables:
+                continue
             shown = metadata.batch_metadata(source, report, table, is_checked=table is source.tables[0])
             yield dg.MaterializeResult(asset_key=keys[table.name], metadata=shown)
         yield from checks.run_check_results(source, keys, report)
@@ -259,7 +294,7 @@ def _tables_asset(
 
 
 def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    keys = table_keys(source)
+    keys = asset_keys(source)
 
     @dg.multi_asset_check(name=f"{source.name}_balance", specs=checks.balance_specs(source, keys, partitions))
     def balance(

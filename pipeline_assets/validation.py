@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from pipeline_assets.columns import Columns, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +28,16 @@ class Violation:
 
 
 def violations(
-    model: type[DataFrameModel], table: pa.Table, lengths: Sequence[int], frame_columns: Sequence[str]
+    schema: Schema, table: pa.Table, lengths: Sequence[int], frame_columns: Sequence[str]
 ) -> dict[int, Violation]:
     """Check the rows of several files at once; by the file's position, how its rows break the schema.
 
     lengths: rows of each file, in the order in which they stand in `table`.
-    frame_columns: columns that the frame added and the model does not have.
+    frame_columns: columns that the frame added and the schema does not have.
     """
+    if isinstance(schema, Columns):
+        return _without_values(schema, table, lengths)
+    model = schema
     own = [name for name in table.column_names if name not in frame_columns]
     data = to_pandas(model, table.select(own))
     cases = _failures(model, data)
@@ -46,6 +52,21 @@ def violations(
         cases = _failures(model, to_pandas(model, alone))
         if cases is not None:
             found[position] = _describe(model, cases)
+    return found
+
+
+def _without_values(schema: Columns, table: pa.Table, lengths: Sequence[int]) -> dict[int, Violation]:
+    """The rule of a schema that is declared from data: types are right by now, and values are there where they must be."""
+    found: dict[int, Violation] = {}
+    ends = np.cumsum(lengths)
+    for column in schema.columns:
+        if column.nullable or not table[column.name].null_count:
+            continue
+        missing = np.flatnonzero(table[column.name].is_null().to_numpy(zero_copy_only=False))
+        for position, count in Counter(np.searchsorted(ends, missing, side="right").tolist()).items():
+            text = f"column {column.name}: {count} rows have no value"
+            before = f"{found[position].message}; " if position in found else ""
+            found[position] = Violation(before + text, schema.name)
     return found
 
 
@@ -68,9 +89,11 @@ def _suspects(cases: pd.DataFrame, lengths: Sequence[int]) -> list[int]:
     return sorted({int(position) for position in np.searchsorted(np.cumsum(lengths), rows, side="right")})
 
 
-def to_pandas(model: type[DataFrameModel], table: pa.Table) -> pd.DataFrame:
-    """The table as a frame with the model's types."""
-    columns = model.to_schema().columns
+def to_pandas(schema: Schema, table: pa.Table) -> pd.DataFrame:
+    """The table as a frame with the schema's types."""
+    if isinstance(schema, Columns):
+        return table.to_pandas()
+    columns = schema.to_schema().columns
     few = [name for name, column in columns.items() if str(column.dtype) == "category" and name in table.column_names]
     data = table.to_pandas(categories=few)
     # Arrow's null makes pandas widen integers, and tables hold small integers widened: give back the model's types.

@@ -144,7 +144,8 @@ def _enter(
 def parse(body: str) -> tuple[list[Notice], int]:
     """The objects that a message tells of, and the number of its records that tell of something else.
 
-    Takes notifications as S3 sends them to SQS, through SNS, and through EventBridge. Raises Unreadable.
+    Takes notifications as S3 sends them to SQS, through SNS, and through EventBridge, and what an exporter tells of the records
+    that it put into a bucket. Raises Unreadable.
     """
     content: Any = body
     for _ in range(_DEEPEST_ENVELOPE):
@@ -160,11 +161,13 @@ def parse(body: str) -> tuple[list[Notice], int]:
             return _from_records(content["Records"])
         if content.get("source") == "aws.s3" and "detail" in content:
             return _from_eventbridge(content)
+        if "recordId" in content and ("record" in content or "studyRecords" in content):
+            return _from_exporter(content)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unreadable(f"a notification without {error}: {body[:200]!r}") from error
     if content.get("Event") == "s3:TestEvent":
         return [], 1
-    raise Unreadable(f"neither a notification of S3 nor of EventBridge: {body[:200]!r}")
+    raise Unreadable(f"neither a notification of S3 nor of EventBridge, nor of an export: {body[:200]!r}")
 
 
 def _from_json(text: str) -> dict[str, Any]:
@@ -192,3 +195,12 @@ def _from_eventbridge(event: dict[str, Any]) -> tuple[list[Notice], int]:
     detail = event["detail"]
     # Here, unlike in the other form, keys are written as they are.
     return [Notice(detail["bucket"]["name"], detail["object"]["key"])], 0
+
+
+def _from_exporter(event: dict[str, Any]) -> tuple[list[Notice], int]:
+    """Sage Bionetworks' Bridge tells of each exported record: where it is for its app, and the copies for its studies."""
+    places = [event["record"]] if event.get("record") else list((event.get("studyRecords") or {}).values())
+    notices = [Notice(place["s3Bucket"], place["s3Key"]) for place in places]
+    if not all(isinstance(part, str) and part for notice in notices for part in (notice.bucket, notice.key)):
+        raise TypeError("s3Bucket and s3Key are text")
+    return notices, int(not notices)

@@ -12,6 +12,7 @@ OF_TABLE = (
     *OF_ASSET, "dagster/table_name", "dagster/storage_kind", "dagster/column_lineage", "columns come from", "query it",
 )  # fmt: skip
 OF_RAW_FILES = (*OF_ASSET, "takes", "land a file")
+OF_DATASET = (*OF_ASSET, "dagster/column_lineage", "tables")
 OF_PRODUCT = ("dagster/uri", "dagster/code_references", "made of", "up to date?")
 OF_AGGREGATE = (*OF_TABLE, "made from", "one row for each")
 PARTITIONS = "partitions_def"
@@ -41,6 +42,8 @@ def _missing_of(
     is_product = "dagster/column_schema" not in spec.metadata and "dagster/storage_kind" not in spec.metadata
     if spec.key.path[-1] == "raw_files":
         wanted = OF_RAW_FILES
+    elif "tables" in spec.metadata:
+        wanted = OF_DATASET
     else:
         wanted = OF_AGGREGATE if is_aggregate else OF_PRODUCT if is_product else OF_TABLE
     yield from (name for name in wanted if not spec.metadata.get(name))

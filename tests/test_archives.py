@@ -173,6 +173,28 @@ def test_no_flipped_byte_gets_past_refused(data: st.DataObject) -> None:
         assert all(len(content) <= LIMITS.member_bytes for content in contents(bytes(whole)).values())
 
 
+def pieces(data: bytes, size: int) -> list[bytes]:
+    with open_archive(LandedFile("a.zip", data=data), LIMITS) as (member,):
+        return list(member.chunks(size))
+
+
+@given(st.binary(max_size=300), st.integers(1, 400))
+def test_a_member_comes_in_pieces_too(content: bytes, size: int) -> None:
+    found = pieces(zipped(("a.bin", content)), size)
+    assert b"".join(found) == content
+    assert all(0 < len(piece) <= size for piece in found)
+
+
+@pytest.mark.parametrize("said", [20, 399, 401, 4000])
+def test_pieces_end_at_what_the_archive_says_and_it_must_be_right(said: int) -> None:
+    data = bytearray(zipped(("a.bin", bytes(range(200)) * 2)))
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = struct.pack("<I", said)
+    with pytest.raises(Refused) as caught:
+        pieces(bytes(data), 64)
+    assert caught.value.error_class == "damaged_archive"
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_packed_files(pack: Callable[[bytes], bytes]) -> None:
     text = b"* Sea-Bird\n" * 1000

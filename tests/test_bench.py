@@ -27,6 +27,7 @@ BEGINS = {
         "`strandline reconcile`", "SQL over", "SQL over", "committing a", "40 notifications", "20 notifications", "keys of", "keys of",
     ],
     "ocean": ["reading a", "a batch"],
+    "health": ["20 task", "500 rows"],
     "memory": ["memory of"],
 }  # fmt: skip
 """Of each benchmark, how its rows begin."""

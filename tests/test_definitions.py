@@ -62,7 +62,8 @@ def key_of(source: FileSource, name: str) -> dg.AssetKey:
 def keys_of(source: FileSource) -> set[dg.AssetKey]:
     """Of its assets that are made batch by batch."""
     products = (product.name for product in source.products_of(source.config()))
-    return {key_of(source, name) for name in ("raw_files", *source.table_names, *products)}
+    datasets = (dataset.name for dataset in source.datasets)
+    return {key_of(source, name) for name in ("raw_files", *source.table_names, *datasets, *products)}
 
 
 def assert_told(spec: dg.AssetSpec) -> None:
@@ -82,10 +83,7 @@ def assert_told(spec: dg.AssetSpec) -> None:
 
 
 def test_every_asset_is_of_a_source_and_every_source_has_its_assets(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
-    made = {source.name: [product.name for product in source.products_of(source.config())] for source in ALL}
-    expected = {
-        key_of(source, name) for source in ALL for name in ("raw_files", *source.table_names, *made[source.name])
-    }
+    expected = {key for source in ALL for key in keys_of(source)}
     assert set(specs) == expected | AGGREGATE_KEYS
 
 
@@ -316,11 +314,13 @@ def test_every_table_has_its_parents_and_checks(
     source: FileSource, table: Table, specs: dict[dg.AssetKey, dg.AssetSpec], defs: dg.Definitions
 ) -> None:
     parents = {dependency.asset_key for dependency in specs[key_of(source, table.name)].deps}
-    assert parents == {key_of(source, parent) for parent in table.derived_from or ("raw_files",)}
+    of_dataset = (table.dataset,) if table.dataset else ()
+    assert parents == {key_of(source, parent) for parent in (*of_dataset, *table.derived_from) or ("raw_files",)}
     graph = defs.resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == key_of(source, table.name)}
     own = {check.name for check in source.checks if check.table == table.name}
-    assert checks == {"schema", "balance", *own} | ({"quarantine_rate"} if table is source.tables[0] else set())
+    usual = set() if table.dataset else {"schema", "balance"}
+    assert checks == usual | own | ({"quarantine_rate"} if table is source.tables[0] else set())
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
         assert spec.description

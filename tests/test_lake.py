@@ -256,10 +256,36 @@ def test_a_column_that_must_no_longer_be_null_still_takes_rows(table: Table) -> 
     assert table.commit(first.snapshot_id, [table.write("b", [2], schema=stricter)]).total_rows == 2
 
 
+def test_a_type_that_iceberg_widens_is_widened_and_its_values_stay(table: Table) -> None:
+    first = table.commit(None, [table.write("a", [1])])
+    wider = changed("n", pa.field("n", pa.int64(), False))
+    table.lake.ensure(NAME, wider)
+    schema = table.lake.schema(NAME)
+    assert schema is not None
+    assert schema.field("n").type == pa.int64()
+    after = table.commit(first.snapshot_id, [table.write("b", [1 << 40], schema=wider)])
+    assert table.rows(after.snapshot_id) == [("a", 1), ("b", 1 << 40)]
+    with pytest.raises(SchemaConflict, match="column n was int64 and is now int32"):
+        table.lake.ensure(NAME, SCHEMA)
+
+
+def test_a_column_may_be_left_without_values_where_that_is_said(table: Table) -> None:
+    first = table.commit(None, [table.write("a", [1])])
+    fewer = changed("text", None)
+    table.lake.ensure(NAME, fewer, may_lack=True)
+    after = table.commit(first.snapshot_id, [table.write("b", [2], schema=fewer)])
+    assert table.rows(after.snapshot_id) == [("a", 1), ("b", 2)]
+    schema = table.lake.schema(NAME)
+    assert schema is not None
+    assert "text" in schema.names
+    with pytest.raises(SchemaConflict, match="column n is no longer in the schema"):
+        table.lake.ensure(NAME, changed("n", None), may_lack=True)
+
+
 def test_all_problems_are_told_at_once(table: Table) -> None:
     with pytest.raises(SchemaConflict, match=r"column n was int32.*column text is no longer"):
         table.lake.ensure(
-            NAME, pa.schema([pa.field("n", pa.int64(), False), SCHEMA.field("file_id"), SCHEMA.field("batch_id")])
+            NAME, pa.schema([pa.field("n", pa.float64(), False), SCHEMA.field("file_id"), SCHEMA.field("batch_id")])
         )
 
 

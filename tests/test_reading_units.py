@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipeline_assets.reading_units import fetched
-from resources.landing.store import FileGone, StoreError
+from resources.landing.store import Fetched, FileGone, StoreError
 from resources.ledger.batches import ClaimedFile
 
 
@@ -41,6 +41,9 @@ class Bucket:
             self.most_held = max(self.most_held, len(self.held))
         return key.encode()
 
+    def fetch_with_metadata(self, key: str, version: str, size_bytes: int) -> Fetched:
+        return Fetched(self.fetch(key, version, size_bytes))
+
     def done(self, content: bytes) -> None:
         with self._lock:
             self.held.remove(content)
@@ -60,7 +63,7 @@ def test_units_come_in_order_and_no_more_are_held_than_asked_for(at_once: int) -
     seen = []
     for unit, contents, not_read in fetched(bucket, wanted):  # type: ignore[arg-type]
         assert not not_read
-        assert [contents[file] for file in unit] == [file.key.encode() for file in unit]
+        assert [contents[file].content for file in unit] == [file.key.encode() for file in unit]
         seen.append(unit)
     assert seen == wanted
     assert not bucket.held

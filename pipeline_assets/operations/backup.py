@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.source import FileSource
 from resources.errors import UserError
+from resources.lake.archive import paths_of_archives
 from resources.lake.lake import TableName
 from resources.lake.maintenance import files_referred_to
 from resources.ledger.leases import Lease
@@ -153,6 +154,7 @@ def _copy_catalog(platform: Platform, sources: Sequence[FileSource], folder: Pat
     for source in sources:
         for name in published_snapshots(platform.ledger, source.name):
             paths |= files_referred_to(lake, TableName(source.name, name))
+        paths |= {str(path) for path in paths_of_archives(lake, source.name)}
     metadata = {path for path in paths if path.endswith(".json")}
     for path in metadata:
         _copy(path, platform, folder)

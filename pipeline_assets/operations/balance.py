@@ -100,9 +100,12 @@ def _look(platform: Platform, source: FileSource, found: Balance) -> tuple[set[t
         with suppress(SnapshotGone):
             rows = {} if gone else {i: n for i, (_, n) in rows_by_file(platform.lake, name, snapshot).items()}
         wanted = counted.get(table.name, {})
+        uncounted = 0 if table.dataset else -1
         if not gone:
             found.rows[table.name] = sum(rows.values())
-            differences |= {("differing", (table.name, i)) for i in committed if rows.get(i, 0) != wanted.get(i, -1)}
+            differences |= {
+                ("differing", (table.name, i)) for i in committed if rows.get(i, 0) != wanted.get(i, uncounted)
+            }
             differences |= {("unaccounted", (table.name, i)) for i in rows if i not in wanted}
     found.committed = len(committed)
     after = newest_publication(platform.ledger, source.name)

@@ -18,6 +18,7 @@ from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.product_run import remake_products
 from pipeline_assets.source import FileSource
 from resources.errors import UserError
+from resources.lake.archive import erase_from_archives
 from resources.lake.erasure import keep_marks, kept_marks, purge, purge_aggregate, remove_rows
 from resources.lake.lake import TableName
 from resources.lake.sql import files_of_value
@@ -109,12 +110,18 @@ def _without(
     in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
     label = any_batch(ledger, source.name) or NO_BATCH
     snapshots: dict[str, int | None] = {}
-    for table in source.tables:
-        snapshots[table.name] = remove_rows(
-            platform.lake, TableName(source.name, table.name), base=base.get(table.name), file_ids=file_ids,
-            batch_id=label, run_id=erasure_id, knows_batch=partial(is_known, ledger), in_use=in_use.get(table.name, set()),
+    for table in _tables(source, base):
+        snapshots[table] = remove_rows(
+            platform.lake, TableName(source.name, table), base=base.get(table), file_ids=file_ids,
+            batch_id=label, run_id=erasure_id, knows_batch=partial(is_known, ledger), in_use=in_use.get(table, set()),
         )  # fmt: skip
     return {name: snapshot for name, snapshot in snapshots.items() if snapshot != base.get(name)}
+
+
+def _tables(source: FileSource, published: Collection[str]) -> list[str]:
+    """The tables that hold rows of files: those declared, and those that were and are published still."""
+    aggregates = {aggregate.name for aggregate in source.aggregates}
+    return [*source.table_names, *sorted(set(published) - set(source.table_names) - aggregates)]
 
 
 def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say, forget_runs: ForgetRuns) -> None:
@@ -129,9 +136,9 @@ def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say,
         if changed:
             publish_without(ledger, turn, erasure, changed)
         published = published_snapshots(ledger, source.name)
-        for table in source.tables:
+        for table in _tables(source, published):
             check_turn(ledger, turn)
-            purge(platform.lake, TableName(source.name, table.name), published.get(table.name), file_ids, batches)
+            purge(platform.lake, TableName(source.name, table), published.get(table), file_ids, batches)
         heartbeat.stop()
         end_commit_turn(ledger, turn)
     if source.products:
@@ -143,6 +150,7 @@ def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say,
         with _aggregate(platform, source, aggregate.name, erasure.erasure_id, say):
             shown = published_snapshots(ledger, source.name).get(aggregate.name)
             purge_aggregate(platform.lake, TableName(source.name, aggregate.name), shown)
+    erase_from_archives(platform.lake, source.name, set(erasure.file_ids))
     forget_runs(runs)
     finish(ledger, erasure)
 

@@ -101,10 +101,11 @@ class Lake:
     def identifier(self, table: TableName) -> tuple[str, str]:
         return (f"{self.table_prefix}{table.source}", table.name)
 
-    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False) -> str:
-        """Make the table if it is not there, add columns that are new, let columns be null that now may be; the folder
-        for its data files.
+    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False, may_lack: bool = False) -> str:
+        """Make the table if it is not there, add columns that are new, let columns be null that now may be, widen types
+        that Iceberg widens in place; the folder for its data files.
 
+        may_lack: a column that is no longer in the schema stays, without values from now on, if it may be null.
         is_rewritten: all rows are about to be replaced, so any change of the schema will do, and a table that lost its
         metadata is made anew.
         Raises SchemaConflict when the schema changes or drops a column that the table has.
@@ -129,7 +130,7 @@ class Lake:
         if is_rewritten:
             _redefine(loaded, schema)
         else:
-            _evolve(table, loaded, schema)
+            _evolve(table, loaded, schema, may_lack=may_lack)
         return f"{loaded.location()}/data"
 
     def commit(
@@ -169,16 +170,19 @@ class Lake:
         _expire(loaded, {base if keep is None else keep, *in_use})
         return _committed(loaded)
 
-    def replace_all(self, table: TableName, *, base: int | None, add: Sequence[str], run_id: str) -> Committed:
+    def replace_all(
+        self, table: TableName, *, base: int | None, add: Sequence[str], run_id: str, batch_id: str | None = None
+    ) -> Committed:
         """Replace all rows of a table by those in data files, in one Iceberg transaction, whatever the table has now.
 
-        base: the snapshot that readers see until the new one is published.
+        base: the snapshot that readers see until the new one is published. batch_id: of a table that batches commit to, one
+        that the ledger knows, so that the next commit knows what it sets back should this be published never.
         Only the one writer of the table may call this.
         """
         from pyiceberg.expressions import AlwaysTrue
 
         loaded = self.catalog.load_table(self.identifier(table))
-        labels = {"strandline.run": run_id}
+        labels = {"strandline.run": run_id, **({BATCH_LABEL: batch_id} if batch_id else {})}
         if _committed(loaded).total_rows or add:
             with loaded.transaction() as transaction:
                 if _committed(loaded).total_rows:
@@ -241,6 +245,20 @@ class Lake:
         row_filter = EqualTo("batch_id", batch_id) if batch_id else AlwaysTrue()  # type: ignore[call-arg, arg-type]
         tasks = loaded.scan(row_filter=row_filter, snapshot_id=snapshot_id).plan_files()
         return [task.file.file_path for task in tasks]
+
+    def names(self, source: str) -> set[str]:
+        """The tables of a source that are there."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        try:
+            listed = self.catalog.list_tables(self.identifier(TableName(source, ""))[0])
+        except NoSuchNamespaceError:
+            return set()
+        return {name for _, name in listed}
+
+    def data_folder(self, table: TableName) -> str:
+        """Where the table's data files go, also before it is made."""
+        return f"{self.location(table)}/data"
 
     def schema(self, table: TableName) -> pa.Schema | None:
         """The table's columns as Arrow types; None when there is no such table."""
@@ -326,14 +344,23 @@ def _expire(table: Table, keep: Collection[int | None]) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
+def _evolve(name: TableName, table: Table, schema: pa.Schema, *, may_lack: bool) -> None:
     have = table.schema().as_arrow()
+    other = [
+        field for field in schema
+        if field.name in have.names and not _same_type(have.field(field.name).type, field.type)
+    ]  # fmt: skip
+    wider = [field for field in other if (have.field(field.name).type, field.type) in _WIDER]
     problems = [
         f"column {field.name} was {have.field(field.name).type} and is now {field.type}"
-        for field in schema
-        if field.name in have.names and not _same_type(have.field(field.name).type, field.type)
+        for field in other
+        if field not in wider
     ]
-    problems += [f"column {column} is no longer in the schema" for column in have.names if column not in schema.names]
+    problems += [
+        f"column {field.name} is no longer in the schema"
+        for field in have
+        if field.name not in schema.names and not (may_lack and field.nullable)
+    ]
     problems += [
         f"new column {field.name} must be nullable, because the rows already there have no value for it"
         for field in schema
@@ -346,9 +373,13 @@ def _evolve(name: TableName, table: Table, schema: pa.Schema) -> None:
         )
     new = [field for field in schema if field.name not in have.names]
     looser = [field for field in schema if field.nullable and field not in new and not have.field(field.name).nullable]
-    if new or looser:
+    if new or looser or wider:
         with table.update_schema() as update:
             update.union_by_name(pa.schema(list(schema)))
+
+
+_WIDER = {(pa.int32(), pa.int64()), (pa.float32(), pa.float64())}
+"""Types that Iceberg changes in place; values that are there stay as they are (specification, Schema Evolution)."""
 
 
 def _redefine(table: Table, schema: pa.Schema) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from resources.landing.store import (
     LONGEST_KEY_BYTES,
     PAGE_KEYS,
     BadKey,
+    Fetched,
     FileChanged,
     FileGone,
     Page,
@@ -59,6 +60,9 @@ class FolderFetcher:
             raise FileChanged(key)
         return content
 
+    def fetch_with_metadata(self, key: str, version: str, size_bytes: int) -> Fetched:
+        return Fetched(self.fetch(key, version, size_bytes))
+
     def done(self, content: bytes | Path) -> None:
         """Nothing to do: a path is the landed file itself."""
 
@@ -72,6 +76,7 @@ class FolderStore:
     name = "folder"
     kind = "folder"
     is_atomic = False
+    keeps_metadata = False
 
     def __init__(self, root: Path, *, must_exist: bool = False, read_only: bool = False) -> None:
         self.root = root
@@ -159,8 +164,12 @@ class FolderStore:
     def check_key(self, key: str) -> None:
         check_key(key)
 
-    def put(self, source_path: Path, key: str) -> bool:
+    def put(self, source_path: Path, key: str, metadata: Mapping[str, str] | None = None) -> bool:
         """Copy a file in. Writes aside and renames, so that no reader sees half a file. Raises BadKey."""
+        if metadata:
+            raise BadKey(
+                f"A folder keeps no metadata beside {key!r}. Land it in a bucket, or a file with it beside it."
+            )
         check_writable(self)
         check_key(key)
         self._check_there()

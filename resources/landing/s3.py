@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import Header, decode_header, make_header
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +24,7 @@ from resources.landing.store import (
     LONGEST_KEY_BYTES,
     PAGE_KEYS,
     BadKey,
+    Fetched,
     FileChanged,
     FileGone,
     Page,
@@ -28,6 +32,7 @@ from resources.landing.store import (
     StoreError,
     check_any_key,
     check_writable,
+    has_control,
     sha256_of,
 )
 from resources.ledger.arrivals import Look
@@ -42,6 +47,8 @@ _SLOWEST_BYTES_A_SECOND = 1024 * 1024
 _SHA256 = "strandline-sha256"
 _HEADS_AT_ONCE = 16
 _WORTH_A_PAGE = 20
+_MOST_METADATA_BYTES = 2048 - len(_SHA256) - 64
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html: 2 KB, with the platform's own hash."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +61,21 @@ class S3Fetcher:
     at_once: int = 8
 
     def fetch(self, key: str, version: str, size_bytes: int) -> bytes | Path:
+        return self.fetch_with_metadata(key, version, size_bytes).content
+
+    def fetch_with_metadata(self, key: str, version: str, size_bytes: int) -> Fetched:
         if size_bytes < BIG_FILE_BYTES:
             buffer = io.BytesIO()
-            self._download(key, version, size_bytes, buffer)
-            return buffer.getvalue()
+            metadata = self._download(key, version, size_bytes, buffer)
+            return Fetched(buffer.getvalue(), metadata)
         path = new_spool_file(self.spool, Path(key).suffix)
         try:
             with path.open("wb") as file:
-                self._download(key, version, size_bytes, file)
+                metadata = self._download(key, version, size_bytes, file)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return path
+        return Fetched(path, metadata)
 
     def done(self, content: bytes | Path) -> None:
         if isinstance(content, Path):
@@ -74,8 +84,8 @@ class S3Fetcher:
     def longest_seconds(self, size_bytes: int) -> float:
         return _SLACK_SECONDS + size_bytes / _SLOWEST_BYTES_A_SECOND + _SECONDS_TO_GIVE_UP
 
-    def _download(self, key: str, version: str, size_bytes: int, into: BinaryIO) -> None:
-        """Copy the object, going on where a broken connection stopped. Raises as `fetch` does."""
+    def _download(self, key: str, version: str, size_bytes: int, into: BinaryIO) -> dict[str, str]:
+        """Copy the object, going on where a broken connection stopped; its user metadata. Raises as `fetch` does."""
         from botocore.exceptions import BotoCoreError, HTTPClientError
         from urllib3.exceptions import HTTPError
 
@@ -84,14 +94,15 @@ class S3Fetcher:
         for _ in range(_MOST_INTERRUPTIONS):
             if time.monotonic() > deadline:
                 break
-            with closing(self._open(key, version, into)) as body:
+            response = self._open(key, version, into)
+            with closing(response["Body"]) as body:
                 try:
                     while chunk := body.read(_CHUNK_BYTES):
                         into.write(chunk)
                         if time.monotonic() > deadline:
                             break
                     if into.tell() == size_bytes:
-                        return
+                        return _metadata(response)
                     reason = "the connection is too slow"
                 except (BotoCoreError, HTTPClientError, HTTPError, TimeoutError, ConnectionError) as error:
                     reason = f"the connection broke ({type(error).__name__})"
@@ -113,7 +124,7 @@ class S3Fetcher:
         if begin and "ContentRange" not in response:
             into.seek(0)
             into.truncate()
-        return response["Body"]
+        return response
 
 
 class S3Store:
@@ -121,6 +132,7 @@ class S3Store:
 
     kind = "bucket"
     is_atomic = True
+    keeps_metadata = True
 
     def __init__(
         self, address: S3Address, *, endpoint: str | None = None, spool: Path, read_only: bool = False
@@ -285,37 +297,70 @@ class S3Store:
         if len((self.address.prefix + key).encode()) > LONGEST_KEY_BYTES:
             raise BadKey(f"{key[:80]!r}... is too long: at most 1,024 bytes with the bucket's prefix.")
 
-    def put(self, source_path: Path, key: str) -> bool:
+    def put(self, source_path: Path, key: str, metadata: Mapping[str, str] | None = None) -> bool:
         """Upload a file, a large one in parts; S3 shows it whole or not at all."""
         from boto3.s3.transfer import TransferConfig
 
         check_writable(self)
         self.check_key(key)
         sha256 = sha256_of(source_path)
-        if self._has_bytes(key, source_path, sha256):
+        kept = _metadata_to_keep(key, metadata or {})
+        if self._has(key, source_path, sha256, kept):
             return False
         with translated(self.name):
             self._client.upload_file(
                 str(source_path),
                 self.address.bucket,
                 self.address.prefix + key,
-                ExtraArgs={"Metadata": {_SHA256: sha256}},
+                ExtraArgs={"Metadata": {**kept, _SHA256: sha256}},
                 Config=TransferConfig(multipart_threshold=BIG_FILE_BYTES, multipart_chunksize=BIG_FILE_BYTES // 4),
             )
         return True
 
-    def _has_bytes(self, key: str, path: Path, sha256: str) -> bool:
+    def _has(self, key: str, path: Path, sha256: str, metadata: Mapping[str, str]) -> bool:
+        """Whether the bytes are there with at least that metadata."""
         try:
             with translated(self.name, key):
                 found = self._client.head_object(Bucket=self.address.bucket, Key=self.address.prefix + key)
         except FileGone:
             return False
-        if found["ContentLength"] != path.stat().st_size:
+        if found["ContentLength"] != path.stat().st_size or not metadata.items() <= found.get("Metadata", {}).items():
             return False
         with path.open("rb") as file:
             # The ETag of an object uploaded in one piece and not encrypted with a key of its own is its MD5.
             same = _version(found) == hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         return same or found.get("Metadata", {}).get(_SHA256) == sha256
+
+
+def _metadata(response: dict[str, Any]) -> dict[str, str]:
+    """The object's user metadata without the platform's own. What is not ASCII comes as RFC 2047 says."""
+    given = response.get("Metadata") or {}
+    return {name.lower(): _decoded(value) for name, value in given.items() if name.lower() != _SHA256}
+
+
+def _decoded(value: str) -> str:
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, UnicodeDecodeError):
+        return value
+
+
+def _metadata_to_keep(key: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    """As S3 takes it. Raises BadKey for what it does not take."""
+    kept = {
+        name.lower(): value if value.isascii() else Header(value, "utf-8", maxlinelen=_MOST_METADATA_BYTES).encode()
+        for name, value in metadata.items()
+    }
+    wrong = [name for name, value in kept.items() if not re.fullmatch(r"[a-z0-9._-]+", name) or has_control(value)]
+    if wrong:
+        raise BadKey(
+            f"The metadata {wrong[0]!r} of {key!r} cannot be kept: use letters, digits, '.', '_' and '-' in names, and no "
+            "control characters in values."
+        )
+    size = sum(len(name) + len(value) for name, value in kept.items())
+    if size > _MOST_METADATA_BYTES:
+        raise BadKey(f"The metadata of {key!r} has {size:,} bytes; S3 keeps {_MOST_METADATA_BYTES:,} beside an object.")
+    return kept
 
 
 def _check_bucket(address: S3Address, endpoint: str | None) -> None:

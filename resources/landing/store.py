@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +61,14 @@ class Page:
     position: str | None
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A file's bytes, or for a large one a local path, and what the landing store keeps beside them, by lower-case name."""
+
+    content: bytes | Path
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 class Fetcher(Protocol):
     """Reads pinned versions of keys. Can be sent to a worker process, and used by several threads there."""
 
@@ -74,6 +82,10 @@ class Fetcher(Protocol):
 
         Raises FileGone, FileChanged, FileArchived, and StoreError (never TimeoutError) when the store is at fault.
         """
+        ...
+
+    def fetch_with_metadata(self, key: str, version: str, size_bytes: int) -> Fetched:
+        """The same, and what is kept beside the bytes: of the same moment, from the same answer."""
         ...
 
     def done(self, content: bytes | Path) -> None:
@@ -95,6 +107,8 @@ class LandingStore(Protocol):
     is_atomic: bool
     """Whether a file appears whole or not at all; if not, it counts once it is equal at two looks."""
     read_only: bool
+    keeps_metadata: bool
+    """Whether it can keep names and values beside a file's bytes."""
 
     def pages(self, prefix: str, after: str | None = None, closed: Closed = NONE_CLOSED) -> Iterator[Page]:
         """The keys under a prefix in the store's own lasting order, from behind a position on.
@@ -125,9 +139,10 @@ class LandingStore(Protocol):
         """Raise BadKey for a key under which no file can be landed."""
         ...
 
-    def put(self, source_path: Path, key: str) -> bool:
+    def put(self, source_path: Path, key: str, metadata: Mapping[str, str] | None = None) -> bool:
         """Copy a file in under a key, whole or not at all; False when those bytes are there already.
 
+        metadata: what to keep beside the bytes, for stores that can (`keeps_metadata`).
         Raises BadKey, ReadOnlyStore.
         """
         ...

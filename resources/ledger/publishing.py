@@ -171,6 +171,16 @@ def files_with_rows(ledger: Ledger, file_ids: Sequence[str]) -> set[str]:
     return found
 
 
+def tables_with_rows(ledger: Ledger, file_ids: Collection[str]) -> set[str]:
+    """The tables in which some of the files have rows."""
+    found: set[str] = set()
+    with ledger.read() as connection:
+        for chunk in chunked(sorted(file_ids)):
+            query = select(file_rows.c.table_name).where(file_rows.c.file_id.in_(chunk), file_rows.c.rows > 0)
+            found |= set(connection.scalars(query.distinct()))
+    return found
+
+
 def publish(
     ledger: Ledger,
     claim: Claim,

@@ -8,10 +8,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
+from resources.ledger import leases
+from resources.ledger.aggregates import NO_BATCH
 from resources.ledger.arrivals import EACH_ALONE, Delivery
 from resources.ledger.assembly import group_batch_id
 from resources.ledger.batches import BatchBusy, BatchState
 from resources.ledger.database import Ledger, utc_now
+from resources.ledger.leases import Lease
+from resources.ledger.publishing import published_in
 from resources.ledger.states import FileState, chunked, move, read_anew
 from resources.ledger.tables import batches, file_history, file_rows, files, looks, publications
 
@@ -70,6 +74,42 @@ def forget_lake(ledger: Ledger, source: str, tables: Sequence[str]) -> int:
             )
         )
         return len(ids)
+
+
+def publish_restored(
+    ledger: Ledger,
+    turn: Lease,
+    source: str,
+    snapshots: Mapping[str, int | None],
+    counts: Mapping[str, Mapping[str, int]],
+    again: Sequence[str],
+    reason: str,
+) -> None:
+    """Show other snapshots of some tables, with other rows of the same files.
+
+    counts: of each of these tables, the rows of every file that has some now. again: files to be read again, and why.
+    Raises LeaseLost when the turn to commit is another's by now; nothing is changed then.
+    """
+    now = utc_now()
+    with ledger.write() as connection:
+        leases.check(connection, turn)
+        shown = {**published_in(connection, source), **snapshots}
+        connection.execute(
+            insert(publications).values(
+                source=source, batch_id=NO_BATCH, run_id=turn.owner, snapshots=shown, published_at=now
+            )
+        )
+        of_source = select(files.c.file_id).where(files.c.source == source)
+        of_tables = (file_rows.c.table_name.in_(list(counts)), file_rows.c.file_id.in_(of_source))
+        connection.execute(delete(file_rows).where(*of_tables))
+        rows = [
+            {"file_id": file_id, "table_name": table, "rows": count}
+            for table, by_file in counts.items()
+            for file_id, count in by_file.items()
+        ]
+        if rows:
+            connection.execute(insert(file_rows), rows)
+        read_anew(connection, again, at=now, reason=reason)
 
 
 def adopt_lake(

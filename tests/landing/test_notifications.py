@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.landing import servers
 from tests.landing.conftest import Bucket, Queue, settings_for
 from tests.toy_source import TOY
 
+DATA = Path(os.environ.get("STRANDLINE_TEST_DATA", "/nowhere"))
 TEST_EVENT = {
     "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-21T06:00:00.000Z", "Bucket": "b",
     "RequestId": "1", "HostId": "2",
@@ -75,6 +77,51 @@ def sns(message: str) -> str:
 )
 def test_forms_of_notifications(body: str, notices: list[str], others: int) -> None:
     assert parse(body) == ([Notice("b", key) for key in notices], others)
+
+
+def exported(**parts: Any) -> str:
+    return sns(json.dumps({"appId": "app", "recordId": "rec", **parts}))
+
+
+PLACE = {
+    "parentProjectId": "syn1",
+    "rawFolderId": "syn2",
+    "fileEntityId": "syn3",
+    "s3Bucket": "b",
+    "s3Key": "health/a+b%2Fc",
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "notices", "others"),
+    [
+        (exported(record=PLACE, studyRecords={"s": {**PLACE, "s3Key": "copy"}}), ["health/a+b%2Fc"], 0),
+        (exported(record=None, studyRecords={"s": PLACE, "t": {**PLACE, "s3Key": "t"}}), ["health/a+b%2Fc", "t"], 0),
+        (exported(record=None, studyRecords=None), [], 1),
+    ],
+)
+def test_what_an_exporter_tells_of_its_records(body: str, notices: list[str], others: int) -> None:
+    assert parse(body) == ([Notice("b", key) for key in notices], others)
+
+
+@pytest.mark.parametrize(
+    "place", [{"s3Bucket": "b"}, {"s3Bucket": "b", "s3Key": 3}, {"s3Bucket": "", "s3Key": "x"}, "b/x", [1]]
+)
+def test_an_export_that_does_not_say_where_is_unreadable(place: Any) -> None:
+    with pytest.raises(Unreadable):
+        parse(exported(record=place))
+
+
+@pytest.mark.skipif(not (DATA / "health/events").is_dir(), reason="STRANDLINE_TEST_DATA has no folder `health/events`")
+def test_the_real_events_of_an_exporter_are_understood() -> None:
+    events = [*json.loads((DATA / "health/events/records.json").read_text())["Records"],
+              *json.loads((DATA / "health/events/single-record.json").read_text())["Records"]]  # fmt: skip
+    assert len(events) == 107
+    for event in events:
+        told = json.loads(json.loads(event["body"])["Message"])
+        place = told["record"]
+        assert parse(event["body"]) == ([Notice("org-sagebridge-rawhealthdata-prod", place["s3Key"])], 0)
+        assert told["recordId"] in place["s3Key"]
 
 
 @pytest.mark.parametrize(

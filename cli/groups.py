@@ -1,0 +1,111 @@
+"""Groups of commands of `strandline`, beside those in `main`. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.opened import opened_platform
+
+
+@click.group()
+def table() -> None:
+    """Numbered archives of tables, and of all tables of a dataset: take one, list them, put one back."""
+
+
+@table.command("archive")
+@click.argument("what", metavar="SOURCE.TABLE|SOURCE.DATASET")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_archive(what: str, as_json: bool) -> None:
+    """Keep what a table shows now, or all tables of a dataset, under the next number."""
+    from cli.archives import archive_table
+
+    archive_table(opened_platform(), what, as_json=as_json)
+
+
+@table.command("archives")
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_archives(source: str, as_json: bool) -> None:
+    """List the archives of a source."""
+    from cli.archives import list_archives
+    from pipeline_assets.registry import get_source
+
+    list_archives(opened_platform(), get_source(source), as_json=as_json)
+
+
+@table.command("restore")
+@click.argument("what", metavar="SOURCE.ARCHIVE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def table_restore(what: str, yes: bool, as_json: bool) -> None:
+    """Put the rows of an archive in place of those that its tables show now.
+
+    Files that landed since are read again by the next run. Exit code: 0 done, 3 some files are to be read again.
+    """
+    from cli.archives import restore_table
+
+    sys.exit(restore_table(opened_platform(), what, yes=yes, as_json=as_json))
+
+
+@click.group()
+def health() -> None:
+    """Mobile-health records: completeness, exports of studies, samples against new schemas, changes of schema."""
+
+
+@health.command("completeness")
+@click.argument("listing")
+@click.option(
+    "--to-send", type=click.Path(path_type=Path, dir_okay=False), help="Write missing and outdated record ids here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: every record with its status.")
+def health_completeness(listing: str, to_send: Path | None, as_json: bool) -> None:
+    """Compare a LISTING of the source's records with what landed.
+
+    LISTING: a .csv, .json or .ndjson file with recordid and perhaps exportedon; python:MODULE:FUNCTION; synapse:VIEW.
+    Exit code: 0 every listed record is processed, 3 some are not.
+    """
+    from cli.health import show_completeness
+
+    sys.exit(show_completeness(opened_platform(), listing, to_send, as_json=as_json))
+
+
+@health.command("export")
+@click.argument("study")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_export(study: str, output: Path, as_json: bool) -> None:
+    """Write all rows of a STUDY to OUTPUT, a .zip of one CSV file a table and one that says what the columns mean."""
+    from cli.health import export
+
+    export(opened_platform(), study, output, as_json=as_json)
+
+
+@health.command("sample")
+@click.argument("schemas", type=click.Path(exists=True, path_type=Path, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_sample(schemas: Path, as_json: bool) -> None:
+    """Read the newest record of each app version with the candidate SCHEMAS of a folder, and change nothing.
+
+    Exit code: 0 all would be taken, 3 some would be refused.
+    """
+    from cli.health import show_sample
+
+    sys.exit(show_sample(opened_platform(), schemas, as_json=as_json))
+
+
+@health.command("schemas")
+@click.option(
+    "--open", "is_open", is_flag=True, help="Open a new version of each dataset whose tables cannot take the change."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def health_schemas(is_open: bool, as_json: bool) -> None:
+    """Compare the tables with what the schemas declare: additive, widening or breaking.
+
+    Exit code: 0 the tables take it all, 3 a dataset needs a new version.
+    """
+    from cli.health import show_schemas
+
+    sys.exit(show_schemas(opened_platform(), is_open=is_open, as_json=as_json))

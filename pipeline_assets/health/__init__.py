@@ -1,0 +1,1 @@
+"""Archives of JSON from health apps: flat, typed tables for each dataset."""
