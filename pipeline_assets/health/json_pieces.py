@@ -82,9 +82,11 @@ def _cut(buffer: bytearray) -> tuple[list[Any], int] | None:
         commas = [match.start(1) for match in pattern.finditer(buffer, start)]
         for comma in reversed(commas[-_TRIES:]):
             try:
-                return orjson.loads(b"[" + bytes(buffer[:comma]) + b"]"), comma + 1
+                elements = orjson.loads(b"[" + bytes(buffer[:comma]) + b"]")
             except orjson.JSONDecodeError:
                 continue
+            if elements:  # else nothing is before the comma, which is no JSON
+                return elements, comma + 1
     return None
 
 

@@ -73,7 +73,23 @@ def _is_strange(value: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b" ", b"[1,]", b"[1 2]", b"[1", b"[{}", b"[1]]", b"[1],", b"{", b"NaN", b'["\xff"]', b'["\\ud800"]']
+    "text",
+    [
+        b"",
+        b" ",
+        b"[1,]",
+        b"[,1]",
+        b"[1,,2]",
+        b"[1 2]",
+        b"[1",
+        b"[{}",
+        b"[1]]",
+        b"[1],",
+        b"{",
+        b"NaN",
+        b'["\xff"]',
+        b'["\\ud800"]',
+    ],
 )
 @pytest.mark.parametrize("piece", [1, 2, 3, 4_000_000])
 def test_what_is_no_json_is_refused(text: bytes, piece: int) -> None:
