@@ -185,12 +185,22 @@ def quarantine_replay(
 
 @main.command()
 @click.argument("what")
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-def export(what: str, output: Path) -> None:
-    """Write a table (`ecg.recordings`) or a query to OUTPUT, a .csv or .parquet file."""
-    from cli.query import export_to_file
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), help="Of a source's tables; CSV if not said.")
+def export(what: str, output: Path, form: str | None) -> None:
+    """Write a table (`ecg.recordings`) or a query to OUTPUT, a .csv or .parquet file.
 
-    export_to_file(_platform(), what, output)
+    A source (`ecg`): every table and aggregate of it, as a file each in the folder OUTPUT, all as of one moment.
+    """
+    from cli.query import export_source, export_to_file
+    from pipeline_assets.registry import SOURCES
+
+    if what in {source.name for source in SOURCES}:
+        export_source(_platform(), what, output, form or "csv")
+    elif form:
+        raise click.UsageError("--format is for a whole source; OUTPUT of a table or query says it with its ending")
+    else:
+        export_to_file(_platform(), what, output)
 
 
 @main.command()
@@ -345,6 +355,15 @@ def forget(
     sys.exit(code)
 
 
+@main.command("new-source")
+@click.argument("name")
+def new_source(name: str) -> None:
+    """Write a new source that reads CSV files, ready to edit: its folder, a test, a page. docs/add-a-source.md explains it."""
+    from cli.new_source import write_new_source
+
+    write_new_source(name)
+
+
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI; the next free one if it is taken.")
 @click.option("--once", is_flag=True, help="Stop everything after printing the answers.")
@@ -364,5 +383,12 @@ def dev(options: tuple[str, ...]) -> None:
     run_dagster_dev(_platform().settings, options)
 
 
+def run() -> None:
+    """The command's entry point."""
+    from cli.leave import run_and_leave
+
+    run_and_leave(main)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -108,6 +108,7 @@ def _waits_for(platform: Platform, story: FileStory) -> str:
     """What a waiting file's record or group lacks, in words that end a sentence."""
     from pipeline_assets.registry import SOURCES
     from sensors.assembling import missing_of
+    from sensors.looking import quiet_seconds
 
     file = story.file
     source = next((one for one in SOURCES if one.name == file.source), None)
@@ -119,7 +120,9 @@ def _waits_for(platform: Platform, story: FileStory) -> str:
     if busy is not None:
         return f", of which batch {busy.batch_id} has some ({busy.state})"
     if source.groups is not None:
-        return f" in group {file.group_key}; it is read once nothing more came for {source.groups.quiet_seconds:g} s"
+        return (
+            f" in group {file.group_key}; it is read once nothing more came for {quiet_seconds(platform, source):g} s"
+        )
     assert source.records is not None
     missing = missing_of(source.records, parts, {part.file_id: part.needs for part in parts if part.needs is not None})
     return f": {missing}" if missing else "; all of them are there, the next look takes them"

@@ -78,6 +78,7 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             list(work.outcomes.values()),
             superseded=sorted((others.older | replaced) - others.outdated),
             rows_removed=sorted(remove),
+            products=[product.name for product in source.products_of(context.config)],
         )
     return tables
 

@@ -11,6 +11,7 @@ from resources.landing.s3 import S3Store
 from resources.landing.store import LandingStore
 from resources.ledger import Ledger
 from resources.notifier import LogNotifier, Notifier
+from resources.products import FolderProducts, ProductStore
 from resources.settings import S3Address, Settings
 from resources.slack import SlackNotifier
 
@@ -57,6 +58,10 @@ class Platform:
     @cached_property
     def lake(self) -> Lake:
         return Lake(self.settings.lake_folder, self.settings.table_prefix)
+
+    @cached_property
+    def products(self) -> ProductStore:
+        return FolderProducts(self.settings.products_folder)
 
     def close(self) -> None:
         """Let go of connections. Using the platform again opens them anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
@@ -12,6 +12,7 @@ from resources.ledger import leases
 from resources.ledger.batches import BatchState, Claim
 from resources.ledger.database import Ledger, each_value, utc_now
 from resources.ledger.leases import Lease
+from resources.ledger.products import newest_publication_in, note_due, note_rows_removed
 from resources.ledger.states import FileState, chunked, move
 from resources.ledger.sweeps import reopen_shards
 from resources.ledger.tables import batches, file_rows, files, looks, publications, quarantine
@@ -178,10 +179,12 @@ def publish(
     outcomes: Sequence[Outcome],
     superseded: Sequence[str] = (),
     rows_removed: Sequence[str] = (),
+    products: Collection[str] = (),
 ) -> None:
     """Make a batch visible and final: the tables' new snapshots, every file's state, its rows and refusals.
 
-    `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out.
+    `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out,
+    `products` the names of what is to be made from the batch's rows.
     One transaction: readers and the ledger see all of it or none. Raises LeaseLost when the run no longer holds the
     batch or the turn to commit; nothing is changed then.
     """
@@ -199,6 +202,10 @@ def publish(
                 snapshots={**published_in(connection, batch.source), **snapshots},
             )
         )
+        if products:
+            publication = newest_publication_in(connection, batch.source)
+            note_rows_removed(connection, rows_removed, publication)
+            note_due(connection, batch.source, batch.batch_id, products, publication)
         _forget_rows(connection, rows_removed)
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"
         move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)
