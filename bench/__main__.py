@@ -24,7 +24,6 @@ BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
         lambda at: [*scale.compare(at, (100, 10), (400, 20), 1), *intake.measure(at, 40, 2000, 50)],
     ),
     "ocean": (lambda at: ocean.compare(at, 120, 3), lambda at: ocean.compare(at, 3, 1)),
-    "health": (lambda at: health.compare(at, 2000, 1000, 3), lambda at: health.compare(at, 20, 5, 1)),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }
 """Each benchmark in its full size and in one that only shows that it runs."""

@@ -55,7 +55,9 @@ def _credentials() -> Iterator[None]:
 
 def _notifications(folder: Path, messages: int) -> list[Row]:
     with _server(folder, "wire", ["-m", "bench.wire", "{port}", str(messages), str(messages)]) as address:
+        begun = time.process_time()
         ours = messages / _take_in(folder / "wire.db", address, f"{address}/1/queue", messages)
+        of_processor = messages / (time.process_time() - begun)
     fewer = max(20, messages // 10)
     with _server(folder, "moto", ["-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]) as address:
         url = _moto_queue(address, fewer)
@@ -66,7 +68,11 @@ def _notifications(folder: Path, messages: int) -> list[Row]:
     what = "notifications through SQS, message → ledger"
     return [
         _row(
-            f"{messages:,} {what}, a server that answers from arithmetic", ours, "/s", "the bar itself", _LEAST_MESSAGES
+            f"{messages:,} {what}, a server that answers from arithmetic",
+            ours,
+            "/s",
+            f"for each second of this process's own processor time: {of_processor:,.0f}",
+            _LEAST_MESSAGES,
         ),
         Row(
             f"{fewer:,} {what}, moto",
@@ -96,7 +102,7 @@ def _take_in(database: Path, address: str, queue_url: str, messages: int) -> flo
         new += sum(map(len, received.new_files.values()))
     seconds = time.perf_counter() - begun
     ledger.close()
-    if (taken, new) != (messages, messages):
+    if taken < messages or new != messages:  # a message may come twice
         raise RuntimeError(f"{taken} messages and {new} files came in, of {messages}")
     return seconds
 

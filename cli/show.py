@@ -19,7 +19,7 @@ from resources.ledger.queries import FileStory, count_by_state, find_files, list
 from resources.platform import Platform
 
 NOT_FOUND = 2
-_MOST_COUNTED = 100_000
+_MOST_COUNTED = 10_000
 """Files of a source and state; a person wants to know of more only that they are very many."""
 
 _WHAT_NOW = {

@@ -31,6 +31,8 @@ def look_for_failed_ticks(instance: dg.DagsterInstance, ledger: Ledger, sources:
 
     Goes on failing: counted, and told again after a day, as every alert is. A tick is counted once, whoever looks.
     """
+    if instance.schedule_storage is None:  # one that keeps no ticks, as in memory
+        return
     for state in instance.all_instigator_state():
         in_a_row = _IN_A_ROW.get(state.instigator_type)
         if in_a_row is None or not state.is_running:
