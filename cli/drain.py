@@ -19,7 +19,7 @@ from cli.progress import BarReporter
 from cli.signals import terminate_as_interrupt
 from cli.warm_up import WarmUp
 from pipeline_assets.source import FileSource
-from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live
+from resources.ledger.batches import Batch, BatchBusy, BatchState, SourceBusy, claim, due, get_batch, live
 from resources.ledger.database import utc_now
 from resources.ledger.queries import count_states_of_batch
 from resources.logs import bound
@@ -229,10 +229,15 @@ class _Drain:
         untried = [batch for batch in outstanding if batch.batch_id not in self._tried]
         for batch in untried:
             self._tried.add(batch.batch_id)
-            self._run(batch)
+            try:
+                self._run(batch)
+            except SourceBusy:
+                self._tried.remove(batch.batch_id)
+                return batch is not untried[0]
         return bool(untried)
 
     def _run(self, batch: Batch) -> None:
+        """Raises SourceBusy when the batch must wait for another run of the source to end."""
         self._warm_up.begin(batch.files)
         self._warm_up.end()
         from dagster import DagsterInstance
@@ -245,8 +250,12 @@ class _Drain:
         run_id = self._runner.new_run_id()
         try:
             # Claimed before the run begins, so that a sensor beside this drain does not ask for the batch as well.
-            seconds = self.platform.settings.lease_seconds
-            claim(self.platform.ledger, batch.batch_id, run_id, seconds, attempt=batch.attempt + 1)
+            settings = self.platform.settings
+            most = settings.max_runs_of.get(self.source.name)
+            claim(
+                self.platform.ledger, batch.batch_id, run_id, settings.lease_seconds, attempt=batch.attempt + 1,
+                most_runs=most,
+            )  # fmt: skip
         except BatchBusy:
             return
         error = self._runner.run(DagsterInstance.get(), batch, run_id, tags)
@@ -268,6 +277,7 @@ class _Runner:
         from pipeline_assets.definitions import Overrides, build_defs
         from pipeline_assets.source_defs import job_name, partitions_name
         from sensors.dead_runs import end_dead_runs
+        from sensors.run_limits import keep_run_limits
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         overrides = Overrides(
@@ -279,6 +289,7 @@ class _Runner:
         self._source = source
         self._partitions = partitions_name(source)
         make_databases(platform.settings)
+        keep_run_limits(dg.DagsterInstance.get(), platform.settings, [source])
         end_dead_runs(dg.DagsterInstance.get(), source, platform.settings.lease_seconds)
 
     @staticmethod

@@ -237,6 +237,21 @@ def maintain(source_name: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--days", type=click.IntRange(min=2), help="Keep so many days; default STRANDLINE_DAGSTER_DAYS.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(days: int | None, as_json: bool) -> None:
+    """Delete what Dagster keeps of runs that ended long ago, but for what the pages of assets show. The ledger keeps all.
+
+    Exit code: 0 done, 3 there was more to delete than time.
+    """
+    from cli.prune import prune_dagster
+    from pipeline_assets.registry import SOURCES
+
+    settings = _platform().settings
+    sys.exit(prune_dagster(settings, SOURCES, days=days or settings.dagster_days, as_json=as_json))
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backup(folder: Path, as_json: bool) -> None:

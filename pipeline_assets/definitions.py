@@ -83,7 +83,7 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
 
 
 def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
-    for name in ("expect_every_hours", "group_quiet_seconds"):
+    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of"):
         unknown = sorted(getattr(settings, name).keys() - known)
         if unknown:
             raise SettingsError(

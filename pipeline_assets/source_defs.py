@@ -83,6 +83,11 @@ def partitions_name(source: FileSource) -> str:
     return f"{source.name}_batches"
 
 
+def pool_name(source: FileSource) -> str:
+    """The Dagster pool of a source's batch runs; see `sensors.run_limits`."""
+    return f"{source.name}_runs"
+
+
 def job_name(source: FileSource) -> str:
     return f"{source.name}_ingest"
 
@@ -146,6 +151,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         key=raw_key(source),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=pool_name(source),
         group_name=source.name,
         kinds={"file"},
         owners=list(source.owners),
@@ -217,6 +223,7 @@ def _tables_asset(
         check_specs=checks.run_check_specs(source, keys, partitions),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=pool_name(source),
         description="Reads, checks, derives and commits a batch: all tables of the source together, or none.",
     )
     def tables(

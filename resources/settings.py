@@ -143,6 +143,16 @@ class Settings(BaseSettings):
     partitions_kept: Annotated[
         int, Field(ge=1, description="Finished batches of a source that keep their partition in Dagster.")
     ] = 20_000
+    dagster_days: Annotated[
+        int, Field(ge=2, description="Days for which Dagster keeps the runs that ended, with their events and logs.")
+    ] = 30
+
+    max_runs: Annotated[int, Field(ge=1, le=1000, description="Most runs at once, of all sources.")] = 2
+    max_runs_of: Annotated[
+        dict[str, Annotated[int, Field(ge=1, le=1000)]],
+        NoDecode,
+        Field(description="Most runs of a source's batches at once, such as `ecg=1, ocean=2`; max_runs where unset."),
+    ] = {}
 
     sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 1
     tick_budget_seconds: Annotated[
@@ -181,14 +191,14 @@ class Settings(BaseSettings):
         Field(description="Log lines for people (text) or machines (json); auto decides by who reads them."),
     ] = "auto"
 
-    @field_validator("expect_every_hours", "group_quiet_seconds", mode="before")
+    @field_validator("expect_every_hours", "group_quiet_seconds", "max_runs_of", mode="before")
     @classmethod
     def _number_by_source(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            unit = str(info.field_name).rpartition("_")[2].upper()
+            unit = "RUNS" if info.field_name == "max_runs_of" else str(info.field_name).rpartition("_")[2].upper()
             raise ValueError(f"expected SOURCE={unit}, several with commas between them")
         return {name.strip(): number.strip() for name, _, number in pairs}
 

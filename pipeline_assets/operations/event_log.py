@@ -43,7 +43,7 @@ def forget_runs(
     _wait_for_end(instance, run_ids)
     for run_id in run_ids:
         instance.delete_run(run_id)
-        _delete_logs(instance, run_id)
+        delete_logs(instance, run_id)
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
         _delete_copies(storage, sorted(run_ids))
@@ -81,7 +81,7 @@ def _wait_for_end(instance: dg.DagsterInstance, run_ids: Collection[str]) -> Non
             time.sleep(0.2)
 
 
-def _delete_logs(instance: dg.DagsterInstance, run_id: str) -> None:
+def delete_logs(instance: dg.DagsterInstance, run_id: str) -> None:
     with suppress(FileNotFoundError):
         instance.compute_log_manager.delete_logs(prefix=[run_id])
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, select, u
 
 from resources.ledger import leases
 from resources.ledger.batches import BatchState, Claim
-from resources.ledger.database import Ledger, utc_now
+from resources.ledger.database import Ledger, each_value, utc_now
 from resources.ledger.leases import Lease
 from resources.ledger.products import newest_publication_in, note_due, note_rows_removed
 from resources.ledger.states import FileState, chunked, move
@@ -54,9 +54,12 @@ def published_snapshots(ledger: Ledger, source: str) -> dict[str, int | None]:
 
 def all_published(ledger: Ledger) -> dict[str, dict[str, int | None]]:
     """For each source that has published, the snapshots that readers see, all of one moment."""
-    newest = select(func.max(publications.c.seq)).group_by(publications.c.source)
-    query = select(publications.c.source, publications.c.snapshots).where(publications.c.seq.in_(newest))
     with ledger.read() as connection:
+        newest = [
+            select(func.max(publications.c.seq)).where(publications.c.source == source).scalar_subquery()
+            for source in each_value(connection, publications.c.source)
+        ]
+        query = select(publications.c.source, publications.c.snapshots).where(publications.c.seq.in_(newest))
         return {row.source: dict(row.snapshots) for row in connection.execute(query.order_by(publications.c.source))}
 
 

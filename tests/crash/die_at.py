@@ -146,6 +146,10 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
+def prepare() -> None:
+    """Nothing is to be done before the product is imported."""
+
+
 def run(point: str, arguments: list[str]) -> None:
     """The `strandline` command with these arguments, dying at the point."""
     from cli.main import main
