@@ -117,7 +117,7 @@ def beside(pictures: list[bytes], height: int = 360) -> bytes:
     for image in images:
         whole.paste(image, (left, 0))
         left += image.width
-    return _small(whole, 48)
+    return _small(whole, 128)
 
 
 def _png(figure: Any) -> bytes:
