@@ -19,13 +19,17 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the soak finds its processes in /proc")
 def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
-    done = subprocess.run(
+    soak = subprocess.Popen(
         [sys.executable, "-m", "bench.soak", "--minutes", "0.2", "--sources", "2", "--every", "5", "--files", "6",
          "--burst-every", "8", "--burst", "20", "--sample", "2", "--rest", "4", "--output", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = {line.split(" | ")[0].removeprefix("| "): line for line in done.stdout.splitlines()[2:]}
+    try:
+        table_of_it, progress = soak.communicate(timeout=270)
+    finally:
+        soak.terminate()  # it ends the deployment that it started
+    assert soak.returncode == 0, table_of_it + progress
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table_of_it.splitlines()[2:]}
     assert rows["files with lost, doubled or wrong rows"].endswith("| yes |")
     assert "0 of " in rows["files with lost, doubled or wrong rows"]
     assert rows["counted.by_value equals what SQL counts"].endswith("| yes |")

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +19,7 @@ import pytest
 from sqlalchemy import update
 
 from pipeline_assets.definitions import Overrides, build_defs
+from pipeline_assets.operations import history
 from pipeline_assets.operations import maintain as maintaining
 from pipeline_assets.operations.schedules import BALANCE_JOB
 from pipeline_assets.source import FileSource
@@ -292,3 +296,28 @@ def test_maintenance_was_killed(with_small_files: Shell) -> None:
     shell.put("toy/1.csv", toy(78))
     shell("drain", code=0)
     agrees(shell)
+
+
+# What Dagster keeps
+
+
+@walks(
+    "`not all was done: run it again`",
+    "a run that an alert or a log names is not there",
+    "the disk fills between two prunings",
+)
+def test_what_dagster_keeps_goes(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.put("toy/1.csv", toy(1))
+    shell("drain", code=0)
+    with closing(sqlite3.connect(shell.home / "dagster/history/runs.db")) as connection, connection:
+        connection.execute("UPDATE runs SET update_timestamp = '2026-01-01 00:00:00', end_time = 1767225600")
+    with monkeypatch.context() as patched:
+        patched.setattr(history, "_AT_ONCE", 1)
+        patched.setattr(history, "prune_history", partial(history.prune_history, longest_seconds=0))
+        saw("`not all was done: run it again`", shell("prune", code=3))
+    pruned = shell("prune", "--days", "2", code=0)
+    assert " 0 runs stay" in pruned
+    saw("the disk fills between two prunings", pruned)
+    told = shell("explain", "toy/1.csv", code=0)
+    assert "COMMITTED" in told
+    saw("a run that an alert or a log names is not there", told)
