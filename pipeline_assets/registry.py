@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pipeline_assets.ecg.source import ECG
+from pipeline_assets.places.source import PLACES
+from pipeline_assets.rates.source import RATES
 from pipeline_assets.source import FileSource
 from resources.errors import UserError
 
-SOURCES: tuple[FileSource, ...] = (ECG,)
+SOURCES: tuple[FileSource, ...] = (ECG, PLACES, RATES)
 
 
 class UnknownSource(UserError):

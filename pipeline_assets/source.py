@@ -17,12 +17,15 @@ from pydantic import BaseModel
 from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
+from pipeline_assets.serving import Serving
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameModel
+
+    from resources.platform import Platform
 
 HEAD_BYTES = 512
 """How much of a file a reader sees to recognise it."""
@@ -150,6 +153,10 @@ class FileSource:
             `STRANDLINE_EXPECT_EVERY_HOURS` replaces it.
     shards: how its keys are sharded by date, so that listing can leave out folders in which no more files land. The
             setting STRANDLINE_DATE_SHARDS says so for a deployment.
+    prepare: the platform and the configuration, to the configuration as reading needs it: with what only the platform
+             knows, asked once a run.
+    serving: a second store that holds its rows, such as a database behind an API.
+    after: sources whose landed files are read before this one's, because reading these leans on them.
     subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
     """
@@ -176,6 +183,9 @@ class FileSource:
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)
     expect_every: timedelta | None = None
+    prepare: Callable[[Platform, Any], BaseModel] | None = None
+    serving: Serving | None = None
+    after: tuple[str, ...] = ()
     subject: str | None = None
 
     def __post_init__(self) -> None:

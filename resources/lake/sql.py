@@ -171,6 +171,30 @@ def rows_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str
     return {file_id: (batch_id, rows) for file_id, batch_id, rows in counted}
 
 
+def rows_of_table(
+    lake: Lake,
+    table: TableName,
+    snapshot: int | None,
+    columns: Sequence[str],
+    *,
+    file_ids: Collection[str] | None = None,
+) -> pa.Table:
+    """Rows of a snapshot of a table, all or those of some files."""
+    import duckdb
+
+    schema = lake.schema(table)
+    if schema is None:
+        return pa.table({name: pa.array([], pa.string()) for name in columns})
+    wanted = ", ".join(f'"{name}"' for name in columns)
+    with duckdb.connect() as connection:
+        query = f"SELECT {wanted} FROM ({select_rows(connection, schema, lake.data_files(table, snapshot), 'empty')})"
+        if file_ids is not None:
+            return connection.execute(
+                f"{query} WHERE file_id IN (SELECT unnest(?))", [sorted(file_ids)]
+            ).to_arrow_table()
+        return connection.execute(query).to_arrow_table()
+
+
 def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, str]:
     """The key of every file in a snapshot of a table that has the column `source_key`."""
     import duckdb

@@ -1,0 +1,110 @@
+"""Prices in the serving database: how a batch gets in and out, and whether both stores hold the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipeline_assets.rates.config import RatesConfig, ReadingConfig
+from pipeline_assets.rates.read.checked import ERROR_CLASS
+from pipeline_assets.serving import Serving
+from resources.errors import PermanentFailure, UserError
+from resources.lake.lake import TableName
+from resources.lake.sql import rows_of_table
+from resources.ledger.batches import Claim
+from resources.ledger.leases import Lease
+from resources.ledger.publishing import Refusal, published_snapshots
+from resources.ledger.queries import row_counts
+from resources.platform import Platform
+from resources.serving import comparing, loading, places
+
+NAME = "rates"
+PRICES = TableName(NAME, "prices")
+_COLUMNS = ("file_id", "row", "orig_code", "dest_code", "day", "price")
+
+
+class NoPorts(UserError, PermanentFailure):
+    """No port is known, so every price would be refused. The message says what to land."""
+
+
+def prepare(platform: Platform, config: RatesConfig) -> ReadingConfig:
+    """The configuration with all ports that are known. Raises NoPorts."""
+    with platform.serving.engine.connect() as connection:
+        known = places.known_ports(connection)
+    if not known:
+        raise NoPorts(
+            "No port is known yet, so no price can be checked. Land ports.csv and regions.csv first: strandline land places "
+            "ports.csv regions.csv; when they are committed, let this batch go on: strandline release BATCH_ID"
+        )
+    return ReadingConfig(**config.model_dump(), known_ports=known)
+
+
+@dataclass
+class _RatesLoad:
+    load: loading.PriceLoad
+    batch_id: str
+
+    def stage(self, data_files: Mapping[str, Sequence[str]]) -> dict[str, Refusal]:
+        return {
+            file_id: Refusal(
+                ERROR_CLASS,
+                f"{bad.rows:,} rows are wrong, so none was taken: {'; '.join(bad.shown)}"
+                f"{'; ...' if bad.rows > len(bad.shown) else ''}. Mend them, or land the ports that they name, and send the "
+                "whole file again or replay it.",
+                location=bad.shown[0].split(":")[0],
+            )
+            for file_id, bad in self.load.stage(data_files.get(PRICES.name, [])).items()
+        }
+
+    def commit(self, keep: Collection[str], remove: Collection[str]) -> None:
+        self.load.commit_rows(keep, remove, self.batch_id)
+
+
+@contextmanager
+def _load(platform: Platform, claimed: Claim, turn: Lease, config: RatesConfig) -> Iterator[_RatesLoad]:
+    with platform.serving.write(NAME, turn.fence) as connection:
+        yield _RatesLoad(loading.PriceLoad(connection, config.price_max), claimed.batch.batch_id)
+
+
+def _withdraw(platform: Platform, turn: Lease, file_ids: Collection[str]) -> None:
+    with platform.serving.write(NAME, turn.fence) as connection:
+        loading.withdraw(connection, file_ids)
+
+
+def _compare(platform: Platform, turn: Lease, mend: bool) -> list[str]:
+    """Files that are served and not committed, or the other way, or with other rows; then every daily rate."""
+    published = published_snapshots(platform.ledger, NAME).get(PRICES.name)
+    committed = row_counts(platform.ledger, source=NAME).get(PRICES.name, {})
+    with platform.serving.engine.connect() as connection:
+        served = comparing.served_files(connection)
+        wrong = {
+            file_id: "has other rows than the lake"
+            for file_id in sorted(committed.keys() & served.keys())
+            if committed[file_id] != served[file_id]
+            or comparing.digest_of_file(connection, file_id) != _digest_in_lake(platform, published, file_id)
+        }
+    wrong |= dict.fromkeys(sorted(served.keys() - committed.keys()), "is served and not committed")
+    wrong |= dict.fromkeys(sorted(committed.keys() - served.keys()), "is committed and not served")
+    if wrong and mend:
+        _mend(platform, turn, published, set(wrong), wrong.keys() & committed.keys())
+    return [f"{file_id} {why}" for file_id, why in wrong.items()]
+
+
+def _digest_in_lake(platform: Platform, published: int | None, file_id: str) -> str:
+    rows = rows_of_table(platform.lake, PRICES, published, _COLUMNS[1:], file_ids=[file_id])
+    return comparing.digest_of_rows(rows)
+
+
+def _mend(platform: Platform, turn: Lease, published: int | None, wrong: set[str], committed: set[str]) -> None:
+    """Serve what the lake has: it was published, so its rows were checked."""
+    with platform.serving.write(NAME, turn.fence) as connection:
+        load = loading.PriceLoad(connection, price_max=float("1e300"))
+        load.begin()
+        for file_id in sorted(committed):
+            load.copy(rows_of_table(platform.lake, PRICES, published, _COLUMNS, file_ids=[file_id]))
+        refused = load.check()
+        load.commit_rows(committed - refused.keys(), wrong - committed, "reconcile")
+
+
+SERVING = Serving(load=_load, withdraw=_withdraw, compare=_compare)
