@@ -105,6 +105,9 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     checks_after = [_balance_check(source, partitions)]
     if expect_every is not None:
         checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
+    if source.serving is not None:
+        first = table_keys(source)[source.tables[0].name]
+        checks_after.append(checks.build_served_check(source, first, partitions, _batch_of))
     job = dg.define_asset_job(
         job_name(source),
         selection=dg.AssetSelection.assets(raw, tables),

@@ -189,10 +189,9 @@ def rows_of_table(
     with duckdb.connect() as connection:
         query = f"SELECT {wanted} FROM ({select_rows(connection, schema, lake.data_files(table, snapshot), 'empty')})"
         if file_ids is not None:
-            return connection.execute(
-                f"{query} WHERE file_id IN (SELECT unnest(?))", [sorted(file_ids)]
-            ).to_arrow_table()
-        return connection.execute(query).to_arrow_table()
+            ids = {"ids": sorted(file_ids)}
+            return connection.sql(f"{query} WHERE file_id IN (SELECT unnest($ids))", params=ids).to_arrow_table()
+        return connection.sql(query).to_arrow_table()
 
 
 def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, str]:

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, text
 from resources.serving import wire
 from resources.serving.database import copy_cursor
 
+_TOLERANCE = 1e-9
+
 DAILY = pa.schema(
     [
         pa.field("orig_code", pa.string()),
@@ -52,7 +54,7 @@ def digest_of_file(connection: Connection, file_id: str) -> str:
 
 def digest_of_rows(rows: pa.Table) -> str:
     """The same over rows of `rates.prices` of one file."""
-    return hashlib.sha256(wire.encode(rows.sort_by("row"))).hexdigest()
+    return hashlib.sha256(wire.encode_to_compare(rows.sort_by("row"))).hexdigest()
 
 
 def daily(connection: Connection) -> pa.Table:
@@ -64,3 +66,26 @@ def daily(connection: Connection) -> pa.Table:
         )
     ).all()
     return pa.table([pa.array([row[i] for row in rows], field.type) for i, field in enumerate(DAILY)], schema=DAILY)
+
+
+def differing_days(kept: pa.Table, prices: pa.Table) -> list[tuple[object, ...]]:
+    """Lane and day of each row of `kept` that is not what the prices give, or is missing; DuckDB averages them.
+
+    kept: as `daily` gives it. prices: orig_code, dest_code, day, price.
+    """
+    import duckdb
+
+    names = [name for name in DAILY.names if name not in {"orig_code", "dest_code", "day", "prices"}]
+    close = " AND ".join(f"abs(k.{name} - c.{name}) <= {_TOLERANCE} * abs(c.{name})" for name in names)
+    with duckdb.connect() as connection:
+        connection.register("kept", kept)
+        connection.register("given", prices)
+        return connection.execute(
+            f"""WITH computed AS (
+                SELECT orig_code, dest_code, day, count(*) AS prices, avg(price) AS average,
+                       quantile_cont(price, [0.025, 0.25, 0.5, 0.75, 0.975]) AS q FROM given GROUP BY ALL),
+            c AS (SELECT * EXCLUDE (q), q[1] AS p2_5, q[2] AS p25, q[3] AS median, q[4] AS p75, q[5] AS p97_5 FROM computed)
+            SELECT coalesce(k.orig_code, c.orig_code), coalesce(k.dest_code, c.dest_code), coalesce(k.day, c.day)
+            FROM kept k FULL JOIN c USING (orig_code, dest_code, day)
+            WHERE NOT coalesce(k.prices = c.prices AND {close}, false) ORDER BY ALL"""
+        ).fetchall()
