@@ -20,8 +20,9 @@ from pipeline_assets.aggregate_run import (
     recompute_sample,
     update_aggregate,
 )
-from pipeline_assets.checks import SCHEMA, build_served_check
+from pipeline_assets.checks import SCHEMA
 from pipeline_assets.run_tags import note_kind
+from pipeline_assets.served_check import build_served_check
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import PROCESS_TAG, SOURCE_TAG, table_keys
 from resources.lake.lake import TableName
