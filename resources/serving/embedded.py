@@ -33,6 +33,9 @@ class EmbeddedServer:
         self.folder = folder
         self.data = folder / "data"
 
+    def __repr__(self) -> str:
+        return f"the embedded server in {self.folder}"
+
     @cached_property
     def url(self) -> str:
         """The server's address. It runs from now until `close`, or this process's end, at least."""

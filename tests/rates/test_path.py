@@ -7,7 +7,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from pipeline_assets.aggregate_run import update_aggregate
 from pipeline_assets.batch_hold import BatchHeld
@@ -299,3 +301,18 @@ def test_a_run_whose_turn_was_taken_over_writes_nothing(platform: Platform, put:
     with pytest.raises(Overtaken, match="another run has written the prices of rates"):
         take(platform, RATES)
     assert len(served_prices(platform)) == len(lake_prices(platform)) == 4
+
+
+def test_a_database_that_is_away_is_asked_again_and_keeps_its_password(platform: Platform, put: Put) -> None:
+    put("rates/a.csv", csv_of(A))
+    batch = next_batch(platform, RATES)
+    away = SecretStr("postgresql://someone:canary0f1e2d@127.0.0.1:1/rates")
+    beside = Platform(platform.settings.model_copy(update={"serving_url": away}))
+    with pytest.raises(OperationalError) as raised:
+        take(beside, RATES, batch.batch_id)
+    beside.close()
+    after = get_batch(platform.ledger, batch.batch_id)
+    assert after.state == "planned"
+    assert after.error
+    assert "canary0f1e2d" not in f"{after.error} {raised.value}"
+    assert take(platform, RATES, batch.batch_id).committed == 1
