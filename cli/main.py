@@ -363,5 +363,12 @@ def dev(options: tuple[str, ...]) -> None:
     run_dagster_dev(_platform().settings, options)
 
 
+def run() -> None:
+    """The command's entry point."""
+    from cli.leave import run_and_leave
+
+    run_and_leave(main)
+
+
 if __name__ == "__main__":
-    main()
+    run()
