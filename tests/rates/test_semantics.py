@@ -17,7 +17,7 @@ from pipeline_assets.rates.source import RATES
 from resources.errors import UserError
 from resources.platform import Platform
 from resources.serving import queries
-from resources.serving.comparing import served_files
+from resources.serving.comparing import served_sums
 from tests.conftest import putter
 from tests.freight import csv_of, land_places, rates, settings_for, take
 
@@ -68,7 +68,7 @@ BETWEEN = [
 
 def test_the_shape_is_that_of_a_real_set(served: Platform) -> None:
     with served.serving.read() as connection:
-        assert sum(served_files(connection).values()) == len(ROWS) == 53_000
+        assert sum(one.prices for one in served_sums(connection).values()) == len(ROWS) == 53_000
     assert len({row[:2] for row in ROWS}) == 725
     assert len(set(ROWS)) < len(ROWS), "equal rows are there"
     lane_days: dict[tuple[object, ...], int] = {}
