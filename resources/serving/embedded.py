@@ -20,6 +20,7 @@ from resources.errors import TransientFailure
 from resources.serving import keeper
 
 _DATABASE = "postgres"
+_END_SECONDS = 20.0
 
 
 class NoServer(TransientFailure, RuntimeError):
@@ -75,6 +76,11 @@ class EmbeddedServer:
         return None
 
     def _start(self) -> str:
+        if not keeper.has_ended(self.data, _END_SECONDS):
+            raise NoServer(
+                f"the PostgreSQL server in {self.data} does not answer, and the process that its postmaster.pid names is alive. "
+                "If that is no PostgreSQL, delete the file."
+            )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of where a socket's folder is

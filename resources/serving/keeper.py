@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -16,16 +17,36 @@ STOP_SECONDS = 60.0
 
 
 def postmaster(data: Path) -> int | None:
-    """The process id of the server that runs on a data folder; None without one."""
+    """The process id of the server that runs on a data folder; None without one.
+
+    A server that was killed leaves its id, which may be another process's by now; so its socket has to answer as well.
+    """
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
-        pid = int(lines[0])
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid
+        pid, port, folder = int(lines[0]), int(lines[3]), lines[4].strip()
     except (OSError, ValueError, IndexError):
         return None
-    return pid
+    return pid if _is_alive(pid) and _answers(f"{folder}/.s.PGSQL.{port}") else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
 
 
 def stop(data: Path) -> bool:
@@ -35,10 +56,21 @@ def stop(data: Path) -> bool:
         return True
     # What pg_ctl's "fast" is.
     os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + STOP_SECONDS
-    while postmaster(data) is not None and time.monotonic() < deadline:
+    return has_ended(data, STOP_SECONDS)
+
+
+def has_ended(data: Path, seconds: float) -> bool:
+    """Wait for a server that is ending, or was killed, to be gone. A server that ends takes its file away last."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+        except (OSError, ValueError, IndexError):
+            return True
+        if not _is_alive(pid):
+            return True
         time.sleep(0.05)
-    return postmaster(data) is None
+    return False
 
 
 def main(lock: Path, data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from cli.withdraw import withdraw_files
 from pipeline_assets.aggregate_run import update_aggregate
 from pipeline_assets.batch_hold import BatchHeld
 from pipeline_assets.operations.erasure import forget
@@ -21,6 +23,7 @@ from pipeline_assets.rates.examples import Row
 from pipeline_assets.rates.serving import NoPorts
 from pipeline_assets.rates.source import RATES
 from pipeline_assets.served import compare_served
+from resources.errors import UserError
 from resources.ledger.batches import get_batch
 from resources.ledger.queries import find_files
 from resources.ledger.replay import RefusedFilter, replay
@@ -316,3 +319,21 @@ def test_a_database_that_is_away_is_asked_again_and_keeps_its_password(platform:
     assert after.error
     assert "canary0f1e2d" not in f"{after.error} {raised.value}"
     assert take(platform, RATES, batch.batch_id).committed == 1
+
+
+def test_the_command_withdraws_the_newest_delivery_of_a_key(
+    platform: Platform, put: Put, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("rates/a.csv", csv_of(A))
+    take(platform, RATES)
+    put("rates/a.csv", csv_of(B))
+    take(platform, RATES)
+    older, newer = find_files(platform.ledger, "rates/a.csv")
+    withdraw_files(platform, ["rates/a.csv"], "a wrong currency", as_json=False)
+    assert f"{newer} is withdrawn; to take it in again: strandline quarantine replay {newer}" in capsys.readouterr().out
+    assert {row[0] for row in the_same(platform)} == {older}
+    withdraw_files(platform, [older], "it too", as_json=True)
+    assert json.loads(capsys.readouterr().out) == [older]
+    assert the_same(platform) == []
+    with pytest.raises(UserError, match="'nothing' names no file"):
+        withdraw_files(platform, ["nothing"], "no", as_json=False)

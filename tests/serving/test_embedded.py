@@ -94,3 +94,12 @@ def test_it_comes_back_after_it_was_killed(folder: Path) -> None:
         assert connection.scalar(text("SELECT name FROM regions")) == "A"
     serving.close()
     wait_until(lambda: not serving.embedded.is_running, "the server outlives its last user")  # type: ignore[union-attr]
+
+
+def test_what_a_killed_server_left_is_not_taken_for_another_process(tmp_path: Path) -> None:
+    """Its id is another process's by now: this one's."""
+    left = [str(os.getpid()), str(tmp_path), "0", "5432", str(tmp_path), "", "1 2", "ready"]
+    (tmp_path / "postmaster.pid").write_text("\n".join(left) + "\n")
+    assert keeper.postmaster(tmp_path) is None
+    assert keeper.stop(tmp_path)
+    assert not keeper.has_ended(tmp_path, 0.1)
