@@ -8,20 +8,25 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, latency, planning, rates, small_files
+from bench import bucket, ecg, intake, latency, ocean, planning, rates, scale, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
-_BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
-    "small_files": (lambda at: small_files.compare(at, 10_000, 30), lambda at: small_files.compare(at, 50, 2)),
+BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
+    "small_files": (lambda at: small_files.compare(at, 10_000, 30), lambda at: small_files.compare(at, 50, 1)),
     "ecg": (lambda at: ecg.compare(at, 10_000, 3), lambda at: ecg.compare(at, 20, 1)),
-    "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1)),
+    "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1, (0.0, 0.1))),
     "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
     "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
     "rates": (
         lambda at: rates.compare(at, {50_000: 5, 5_000_000: 1}),
         lambda at: rates.compare(at, {2_000: 1}),
     ),
+    "scale": (
+        lambda at: [*scale.compare(at, (1000, 10), (1_000_000, 10_000), 9), *intake.measure(at, 5000, 200_000, 50_000)],
+        lambda at: [*scale.compare(at, (100, 10), (400, 20), 1), *intake.measure(at, 40, 2000, 50)],
+    ),
+    "ocean": (lambda at: ocean.compare(at, 120, 3), lambda at: ocean.compare(at, 3, 1)),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }
 """Each benchmark in its full size and in one that only shows that it runs."""
@@ -29,23 +34,23 @@ _BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of: {', '.join(_BENCHES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of: {', '.join(BENCHES)}")
     parser.add_argument(
         "--quick", action="store_true", help="a few files each: shows that they run; the times mean nothing"
     )
     options = parser.parse_args()
-    if unknown := sorted(set(options.names) - set(_BENCHES)):
-        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_BENCHES)}")
+    if unknown := sorted(set(options.names) - set(BENCHES)):
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHES)}")
     if sys.platform != "linux":
         parser.error("the benchmarks count the processes of a command from /proc, which only Linux has")
-    names = options.names or list(_BENCHES)
+    names = options.names or list(BENCHES)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="strandline-bench-") as folder:
         for number, name in enumerate(names, start=1):
             say(f"[{number}/{len(names)}] {name}")
             place = Path(folder) / name
             place.mkdir()
-            made = _BENCHES[name][options.quick](place)
+            made = BENCHES[name][options.quick](place)
             rows += made if isinstance(made, list) else [made]
     print(table(rows))
     return 0

@@ -25,8 +25,8 @@ _IDLE_SECONDS = (1.0, 6.0)
 """Between two uploads; at random, so that they fall anywhere between two looks of the sensor."""
 
 
-def measure(folder: Path, uploads: int) -> Row:
-    """The first upload, which makes the tables, does not count."""
+def measure(folder: Path, uploads: int, idle_seconds: tuple[float, float] = _IDLE_SECONDS) -> Row:
+    """The first upload, which makes the tables, does not count. idle_seconds: least and most between two uploads."""
     platform = Platform(Settings(home=folder / "home"))
     files = folder / "files"
     write_examples(files, good=uploads + 1, broken=False, seed=2)
@@ -38,7 +38,7 @@ def measure(folder: Path, uploads: int) -> Row:
     with Server(command, environment, folder / "dev.log") as server:
         _wait_for_answer(server, f"http://{_LOCALHOST}:{port}/server_info")
         for number, path in enumerate(sorted(files.rglob("*.mat"))[: uploads + 1]):
-            time.sleep(chance.uniform(*_IDLE_SECONDS))
+            time.sleep(chance.uniform(*idle_seconds))
             took = _upload(platform, server, path, f"ecg/{path.name}")
             say(f"  {number}/{uploads}: visible after {took:.1f} s" + ("" if number else " (the first; not counted)"))
             seconds += [took] if number else []

@@ -5,16 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import text
-
+from bench.filled import fill_ledger
 from bench.measure import Row, say
 from resources.ledger import Ledger
 from resources.ledger.arrivals import Look, Settled, known_looks, record_arrivals
 from resources.ledger.batches import claim, due, free_dead
-from resources.ledger.database import utc_now
 from resources.ledger.planning import BatchLimits, plan
 from resources.ledger.publishing import Outcome, publish, take_commit_turn
 from resources.ledger.states import FileState
@@ -32,7 +29,7 @@ def compare(folder: Path, few: int, many: int, ticks: int) -> list[Row]:
     for count in (few, many):
         ledgers[count] = Ledger(f"sqlite:///{folder / f'{count}.db'}")
         say(f"  a ledger of {count:,} files")
-        _fill(ledgers[count], count)
+        fill_ledger(ledgers[count], _SOURCE, _STORE, count, _FILES_A_BATCH)
     costs: dict[int, list[_Tick]] = {few: [], many: []}
     for tick in range(ticks + 1):
         for count in (few, many) if tick % 2 else (many, few):
@@ -89,34 +86,3 @@ def _tick(ledger: Ledger, number: int) -> _Tick:
     done = [Outcome(file.file_id, FileState.COMMITTED, {"samples": 1}) for file in claimed.files]
     publish(ledger, claimed, turn, {"samples": number}, done)
     return cost
-
-
-def _fill(ledger: Ledger, count: int) -> None:
-    """Files that were committed long ago, with all that the ledger keeps of them. Ids are as random as real ones."""
-    at = utc_now() - timedelta(days=30)
-    values = {
-        "source": _SOURCE, "store": _STORE, "count": count, "at": at.strftime("%Y-%m-%d %H:%M:%S.%f"),
-        "mtime_ns": int(at.timestamp() * 1e9), "batch": _FILES_A_BATCH,
-    }  # fmt: skip
-    with ledger.write() as connection:
-        connection.exec_driver_sql("PRAGMA cache_size=-500000")
-        for statement in _FILL:
-            connection.execute(text(statement), values)
-    ledger.close()
-
-
-_FILL = (
-    """INSERT INTO files (file_id, source, store, key, version, size_bytes, generation, landed_at, seen_at, state,
-                           batch_id, run_id, attempts, updated_at)
-       WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
-       SELECT lower(hex(randomblob(12))), :source, :store, printf('%s/%04d/%09d.mat', :source, n / 10000, n), 'v' || n,
-              1000, 0, :at, :at, 'committed', printf('20260101T%09d-fill', n / :batch), 'fill', 1, :at FROM numbers""",
-    """INSERT INTO looks (store, key, source, size_bytes, mtime_ns, looked_at, version, file_id)
-       SELECT store, key, source, size_bytes, :mtime_ns, :at, version, file_id FROM files""",
-    "INSERT INTO file_rows (file_id, table_name, rows) SELECT file_id, 'samples', 1 FROM files",
-    """INSERT INTO batches (batch_id, source, state, files, size_bytes, attempt, run_id, released, created_at, updated_at)
-       SELECT batch_id, source, 'finished', count(*), 1000, 1, 'fill', 0, :at, :at FROM files GROUP BY batch_id""",
-    """INSERT INTO file_history (file_id, at, to_state, reason)
-       SELECT file_id, :at, to_state, 'filled'
-       FROM files, (SELECT 'pending' AS to_state UNION ALL SELECT 'running' UNION ALL SELECT 'committed') ORDER BY seq""",
-)

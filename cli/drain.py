@@ -19,7 +19,7 @@ from cli.progress import BarReporter
 from cli.signals import terminate_as_interrupt
 from cli.warm_up import WarmUp
 from pipeline_assets.source import FileSource
-from resources.ledger.batches import Batch, BatchBusy, BatchState, claim, due, get_batch, live
+from resources.ledger.batches import Batch, BatchBusy, BatchState, SourceBusy, claim, due, get_batch, live
 from resources.ledger.database import utc_now
 from resources.ledger.queries import count_states_of_batch
 from resources.logs import bound
@@ -40,6 +40,8 @@ class Summary:
     batches: int = 0
     aggregates: list[str] = field(default_factory=list)
     """that were brought up to date"""
+    products: list[str] = field(default_factory=list)
+    """that could not be made; files and tables are whole without them"""
     states: dict[str, int] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Summary:
         if self.failed:
             return PLATFORM_ERROR
         refused = self.states.get("quarantined", 0) + self.states.get("held", 0)
-        left = self.held or self.still_written or self.skipped or any(self.waiting.values())
+        left = self.held or self.still_written or self.skipped or any(self.waiting.values()) or self.products
         return SOME_NOT_COMMITTED if refused or left else ALL_COMMITTED
 
 
@@ -70,6 +72,7 @@ def drain_sources(platform: Platform, sources: Sequence[FileSource], *, as_json:
             with bound(source=source.name):
                 drain = _Drain(platform, source, bar, summary)
                 drain.until_done()
+                drain.make_products()
                 drain.update_aggregates()
         if platform.settings.slack_token is not None:
             _tell_people(platform, sources)
@@ -109,6 +112,8 @@ def _print(summary: Summary) -> None:
         click.echo(
             f"{sum(summary.waiting.values())} files wait for the rest of their record: strandline files --state waiting"
         )
+    for text in summary.products:
+        click.echo(f"not made: {text}")
     for text in summary.skipped:
         click.echo(f"not taken: {text}")
     for text in summary.failed:
@@ -172,6 +177,29 @@ class _Drain:
         else:
             self.summary.failed.append(f"aggregates of {self.source.name}: {error}")
 
+    def make_products(self) -> None:
+        """Those that no run has made: of a run that died after its commit, or of a batch that lost rows to another."""
+        if not self.source.products:
+            return
+        from itertools import groupby
+
+        from pipeline_assets.product_run import behind_products
+        from resources.settings import load_source_config
+
+        config = load_source_config(self.source.config, self.source.name)
+        lacking = [one for one in behind_products(self.platform, self.source, config) if not one.failures]
+        for batch_id, products in groupby(lacking, key=lambda product: product.batch_id):
+            batch = get_batch(self.platform.ledger, batch_id)
+            if batch.state == BatchState.RUNNING:
+                continue  # its run makes them
+            if self._runner is None:
+                self._runner = _Runner(self.platform, self.source, self.bar)
+            self._runner.run_products(batch, [product.name for product in products])
+        for product in behind_products(self.platform, self.source, config):
+            if product.error:
+                partition = get_batch(self.platform.ledger, product.batch_id).partition
+                self.summary.products.append(f"{self.source.name}/{product.name} of {partition}: {product.error}")
+
     def _look(self) -> int:
         from sensors.looking import look_for_arrivals, plan_batches
 
@@ -201,10 +229,15 @@ class _Drain:
         untried = [batch for batch in outstanding if batch.batch_id not in self._tried]
         for batch in untried:
             self._tried.add(batch.batch_id)
-            self._run(batch)
+            try:
+                self._run(batch)
+            except SourceBusy:
+                self._tried.remove(batch.batch_id)
+                return batch is not untried[0]
         return bool(untried)
 
     def _run(self, batch: Batch) -> None:
+        """Raises SourceBusy when the batch must wait for another run of the source to end."""
         self._warm_up.begin(batch.files)
         self._warm_up.end()
         from dagster import DagsterInstance
@@ -217,8 +250,12 @@ class _Drain:
         run_id = self._runner.new_run_id()
         try:
             # Claimed before the run begins, so that a sensor beside this drain does not ask for the batch as well.
-            seconds = self.platform.settings.lease_seconds
-            claim(self.platform.ledger, batch.batch_id, run_id, seconds, attempt=batch.attempt + 1)
+            settings = self.platform.settings
+            most = settings.max_runs_of.get(self.source.name)
+            claim(
+                self.platform.ledger, batch.batch_id, run_id, settings.lease_seconds, attempt=batch.attempt + 1,
+                most_runs=most,
+            )  # fmt: skip
         except BatchBusy:
             return
         error = self._runner.run(DagsterInstance.get(), batch, run_id, tags)
@@ -240,6 +277,7 @@ class _Runner:
         from pipeline_assets.definitions import Overrides, build_defs
         from pipeline_assets.source_defs import job_name, partitions_name
         from sensors.dead_runs import end_dead_runs
+        from sensors.run_limits import keep_run_limits
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         overrides = Overrides(
@@ -251,6 +289,7 @@ class _Runner:
         self._source = source
         self._partitions = partitions_name(source)
         make_databases(platform.settings)
+        keep_run_limits(dg.DagsterInstance.get(), platform.settings, [source])
         end_dead_runs(dg.DagsterInstance.get(), source, platform.settings.lease_seconds)
 
     @staticmethod
@@ -279,6 +318,24 @@ class _Runner:
             raise_on_error=False,
         )
         return _error_of(result)
+
+    def run_products(self, batch: Batch, names: list[str]) -> None:
+        """Make products of a batch. What becomes of them is in the ledger."""
+        from dagster import DagsterInstance
+
+        from pipeline_assets.product_defs import product_key
+        from pipeline_assets.source_defs import DRAIN, STARTED_BY_TAG, products_job_name
+
+        instance = DagsterInstance.get()
+        instance.add_dynamic_partitions(self._partitions, [batch.partition])
+        self._defs.resolve_job_def(products_job_name(self._source)).execute_in_process(
+            run_config=_QUIET,
+            instance=instance,
+            partition_key=batch.partition,
+            asset_selection=[product_key(self._source, name) for name in names],
+            tags={STARTED_BY_TAG: DRAIN},
+            raise_on_error=False,
+        )
 
     def run_aggregates(self) -> str | None:
         """Bring the source's aggregates up to date; what failed, if anything did."""

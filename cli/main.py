@@ -185,12 +185,22 @@ def quarantine_replay(
 
 @main.command()
 @click.argument("what")
-@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-def export(what: str, output: Path) -> None:
-    """Write a table (`ecg.recordings`) or a query to OUTPUT, a .csv or .parquet file."""
-    from cli.query import export_to_file
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), help="Of a source's tables; CSV if not said.")
+def export(what: str, output: Path, form: str | None) -> None:
+    """Write a table (`ecg.recordings`) or a query to OUTPUT, a .csv or .parquet file.
 
-    export_to_file(_platform(), what, output)
+    A source (`ecg`): every table and aggregate of it, as a file each in the folder OUTPUT, all as of one moment.
+    """
+    from cli.query import export_source, export_to_file
+    from pipeline_assets.registry import SOURCES
+
+    if what in {source.name for source in SOURCES}:
+        export_source(_platform(), what, output, form or "csv")
+    elif form:
+        raise click.UsageError("--format is for a whole source; OUTPUT of a table or query says it with its ending")
+    else:
+        export_to_file(_platform(), what, output)
 
 
 @main.command()
@@ -224,6 +234,21 @@ def maintain(source_name: str | None, as_json: bool) -> None:
     platform = _platform()
     sources = (get_source(source_name),) if source_name else SOURCES
     sys.exit(maintain_sources(platform, sources, as_json=as_json))
+
+
+@main.command()
+@click.option("--days", type=click.IntRange(min=2), help="Keep so many days; default STRANDLINE_DAGSTER_DAYS.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(days: int | None, as_json: bool) -> None:
+    """Delete what Dagster keeps of runs that ended long ago, but for what the pages of assets show. The ledger keeps all.
+
+    Exit code: 0 done, 3 there was more to delete than time.
+    """
+    from cli.prune import prune_dagster
+    from pipeline_assets.registry import SOURCES
+
+    settings = _platform().settings
+    sys.exit(prune_dagster(settings, SOURCES, days=days or settings.dagster_days, as_json=as_json))
 
 
 @main.command()
@@ -328,6 +353,15 @@ def forget(
         as_json=as_json,
     )  # fmt: skip
     sys.exit(code)
+
+
+@main.command("new-source")
+@click.argument("name")
+def new_source(name: str) -> None:
+    """Write a new source that reads CSV files, ready to edit: its folder, a test, a page. docs/add-a-source.md explains it."""
+    from cli.new_source import write_new_source
+
+    write_new_source(name)
 
 
 @main.command()

@@ -13,7 +13,7 @@ import click
 import pyarrow as pa
 
 from cli.notes import note
-from resources.lake.sql import copy_query, run_query
+from resources.lake.sql import copy_query, copy_source, run_query
 from resources.platform import Platform
 
 _MOST_ROWS_SHOWN = 200
@@ -40,6 +40,18 @@ def export_to_file(platform: Platform, what: str, output: Path) -> None:
     query = f"SELECT * FROM {what}" if re.fullmatch(r"\w+\.\w+", what) else what
     rows = copy_query(platform.lake, platform.ledger, query, output, form)
     note(f"{rows:,} rows written to {output}")
+
+
+def export_source(platform: Platform, source: str, folder: Path, form: str) -> None:
+    """Write every table of a source to a file of its own in a folder, which is made if need be."""
+    if folder.is_file() or folder.suffix in {".csv", ".parquet"}:
+        raise click.UsageError(f"a source has several tables: OUTPUT is a folder for their files, and {folder} is none")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = copy_source(platform.lake, platform.ledger, source, folder, form)
+    for name, rows in written.items():
+        click.echo(f"{folder / name}.{form}: {rows:,} rows")
+    if not written:
+        note(f"{source} has no tables yet: nothing of it was ever committed")
 
 
 def _write(result: pa.Table, form: str, file: BinaryIO) -> None:

@@ -19,6 +19,8 @@ from resources.ledger.queries import FileStory, count_by_state, find_files, list
 from resources.platform import Platform
 
 NOT_FOUND = 2
+_MOST_COUNTED = 100_000
+"""Files of a source and state; a person wants to know of more only that they are very many."""
 
 _WHAT_NOW = {
     FileState.PENDING: "It waits for a run. If no sensor is on (strandline dev), start one with: strandline drain",
@@ -53,10 +55,13 @@ def show_files(ledger: Ledger, *, as_json: bool, limit: int | None, **filters: s
         click.echo(f"{row.file_id}  {row.state:<11}  {row.size_bytes:>11,}  {_time(row.landed_at)}  {row.key}{error}")
     for look in writing:
         click.echo(f"{'':24}  {'waiting':<11}  {look['size_bytes']:>11,}  {'':19}  {look['key']}  still being written?")
-    counts = count_by_state(ledger, filters.get("source"))
-    total = sum(counts.values())
-    states = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
-    note(f"{len(rows):,} shown of {total:,} files{': ' + states if states else ''}")
+    counts = count_by_state(ledger, filters.get("source"), most=_MOST_COUNTED)
+    is_all = all(count < _MOST_COUNTED for count in counts.values())
+    total = f"{sum(counts.values()):,}" if is_all else f"more than {sum(counts.values()) - 1:,}"
+    states = ", ".join(
+        f"{count:,}{'' if count < _MOST_COUNTED else ' or more'} {state}" for state, count in sorted(counts.items())
+    )
+    note(f"{len(rows):,} shown of {total} files{': ' + states if states else ''}")
 
 
 def _still_written(ledger: Ledger, filters: dict[str, str | None]) -> list[dict[str, Any]]:
@@ -103,6 +108,7 @@ def _waits_for(platform: Platform, story: FileStory) -> str:
     """What a waiting file's record or group lacks, in words that end a sentence."""
     from pipeline_assets.registry import SOURCES
     from sensors.assembling import missing_of
+    from sensors.looking import quiet_seconds
 
     file = story.file
     source = next((one for one in SOURCES if one.name == file.source), None)
@@ -114,7 +120,9 @@ def _waits_for(platform: Platform, story: FileStory) -> str:
     if busy is not None:
         return f", of which batch {busy.batch_id} has some ({busy.state})"
     if source.groups is not None:
-        return f" in group {file.group_key}; it is read once nothing more came for {source.groups.quiet_seconds:g} s"
+        return (
+            f" in group {file.group_key}; it is read once nothing more came for {quiet_seconds(platform, source):g} s"
+        )
     assert source.records is not None
     missing = missing_of(source.records, parts, {part.file_id: part.needs for part in parts if part.needs is not None})
     return f": {missing}" if missing else "; all of them are there, the next look takes them"

@@ -67,6 +67,7 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             list(work.outcomes.values()),
             superseded=sorted(change.superseded),
             rows_removed=sorted(change.remove),
+            products=[product.name for product in source.products_of(context.config)],
         )
     return tables
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pebble import ProcessExpired, ProcessFuture
@@ -168,11 +168,13 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
     platform, source = context.platform, context.source
     limit = platform.settings.file_timeout_seconds
     work = Work()
+    at_most = source.at_most(context.config)
+    deferred: dict[str, list[Unit]] = {}
 
-    def submit(part: list[Unit]) -> ProcessFuture:
+    def submit(part: list[Unit], wait: frozenset[str] = frozenset(at_most)) -> ProcessFuture:
         files = tuple(file for unit in part for file in unit)
         fetcher = platform.landing.fetcher()
-        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders)
+        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
         return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
@@ -183,7 +185,10 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
         again: list[list[Unit]] = []
         for part, future in pending:
             try:
-                work.add(pool.result_of(future))
+                result = pool.result_of(future)
+                work.add(result)
+                for name, later in result.deferred.items():
+                    deferred.setdefault(name, []).extend(later)
             except (TimeoutError, ProcessExpired, MemoryError) as error:
                 if len(part) > 1:
                     # One of them is to blame; alone, each shows whether it is the one.
@@ -195,7 +200,18 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
                         work.outcomes[file.file_id] = Outcome(file.file_id, FileState.QUARANTINED, refusal=refusal)
             context.reporter.progress(claimed.batch, len(work.outcomes), len(claimed.files), work.refused)
         pending = [(part, submit(part)) for part in again]
+        if not pending:
+            pending = [([unit], submit([unit], frozenset())) for unit in _next_turn(deferred, at_most)]
     return work
+
+
+def _next_turn(deferred: dict[str, list[Unit]], at_most: Mapping[str, int]) -> list[Unit]:
+    """Of the files that wait for their turn as many as may be read at once; they are taken out of `deferred`."""
+    turn: list[Unit] = []
+    for name, waiting in deferred.items():
+        turn += waiting[: at_most[name]]
+        del waiting[: at_most[name]]
+    return turn
 
 
 def _blame(error: BaseException, platform: Platform) -> Refusal:

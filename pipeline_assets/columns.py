@@ -41,8 +41,9 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "float32": pa.float32(),
     "float64": pa.float64(),
     "date": pa.date32(),
+    "category": pa.string(),
 }
-"""Iceberg has 32 and 64 bit signed integers only, so smaller ones are widened."""
+"""A category is text with few different values, which is checked and written many times faster as such. Iceberg has 32 and 64 bit signed integers only, so smaller ones are widened."""
 
 
 @dataclass(frozen=True)

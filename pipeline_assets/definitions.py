@@ -20,6 +20,7 @@ from sensors.aggregates import build_aggregates_sensor
 from sensors.alerts import build_alerts_sensor
 from sensors.arrivals import build_arrivals_sensor
 from sensors.freshness import build_freshness_sensor
+from sensors.products import build_products_sensor
 from sensors.pruning import build_pruning_sensor
 
 
@@ -57,11 +58,16 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
     return dg.Definitions(
         assets=[*(asset for one in groups for asset in one.assets), *operations.assets],
         asset_checks=[*(check for one in groups for check in one.checks), *operations.checks],
-        jobs=[*(one.job for one in groups), *operations.jobs],
+        jobs=[
+            *(one.job for one in groups),
+            *(one.products_job for one in built if one.products_job is not None),
+            *operations.jobs,
+        ],
         schedules=operations.schedules,
         sensors=[
             *(build_arrivals_sensor(one, interval, chosen.sensor_status) for one in built),
             *build_aggregates_sensor(aggregates, platform.settings, chosen.sensor_status),
+            *build_products_sensor(built, platform.settings, chosen.sensor_status),
             *(
                 build_freshness_sensor(one.source, one.expect_every, chosen.sensor_status)
                 for one in built
@@ -77,11 +83,12 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
 
 
 def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
-    unknown = sorted(settings.expect_every_hours.keys() - known)
-    if unknown:
-        raise SettingsError(
-            f"{PREFIX}EXPECT_EVERY_HOURS names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
-        )
+    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of"):
+        unknown = sorted(getattr(settings, name).keys() - known)
+        if unknown:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
+            )
 
 
 configure_service_logs(Settings.load())

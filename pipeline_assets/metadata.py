@@ -13,12 +13,14 @@ from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.batch_report import BatchReport, RefusedFile
 from pipeline_assets.columns import ColumnInfo, columns_of
 from pipeline_assets.lineage import RAW_COLUMNS, column_lineage
+from pipeline_assets.product import Product
 from pipeline_assets.source import FileSource, Table
 
 _MOST_REFUSED_SHOWN = 20
+MOST_FILES_SHOWN = 20
 _LONGEST_KEY_SHOWN = 40
 """The asset's page of the UI cuts off what does not fit, and breaks no line within a key."""
-_MOST_PICTURE_BYTES = 100_000
+MOST_PICTURE_BYTES = 100_000
 """Metadata lives in the event log, which every page of the asset reads."""
 
 _SQL_NAMES = {
@@ -101,6 +103,16 @@ def raw_metadata(source: FileSource, uri: str) -> dict[str, Any]:
     }
 
 
+def product_metadata(source: FileSource, product: Product, uri: str) -> dict[str, Any]:
+    """What is known of a product before any batch."""
+    return {
+        "dagster/uri": uri,
+        "made of": ", ".join(f"{source.name}.{name}" for name in (*product.of, *product.after)),
+        "up to date?": f"strandline sql \"SELECT * FROM operations.products WHERE source = '{source.name}'\"",
+        **code_references([product.make]),
+    }
+
+
 def code_references(objects: Iterable[Any]) -> dict[str, Any]:
     """Links from the asset's page to the code that makes it."""
     references: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = []
@@ -142,7 +154,7 @@ def batch_metadata(source: FileSource, report: BatchReport, table: Table, *, is_
     if report.refused:
         shown["all refused"] = f"strandline quarantine list --batch {report.batch.batch_id}"
         shown["refused"] = refused_in_brief(source, report.refused)
-    if report.picture and len(report.picture) <= _MOST_PICTURE_BYTES:
+    if report.picture and len(report.picture) <= MOST_PICTURE_BYTES:
         shown["picture"] = picture(report.picture, report.picture_key or "")
     return shown
 

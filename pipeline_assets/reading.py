@@ -53,6 +53,8 @@ class SliceTask:
     files: tuple[ClaimedFile, ...]
     folders: Mapping[str, str]
     """for each table, where its data files go"""
+    deferred: frozenset[str] = frozenset()
+    """readers whose files are not read now, because only some of them may be read at once"""
 
 
 @dataclass
@@ -61,6 +63,8 @@ class SliceResult:
 
     outcomes: list[Outcome] = field(default_factory=list)
     data_files: dict[str, list[str]] = field(default_factory=dict)
+    deferred: dict[str, list[Unit]] = field(default_factory=dict)
+    """files that were not read, by the reader that they need"""
 
 
 @dataclass
@@ -83,7 +87,11 @@ def read_slice(task: SliceTask) -> SliceResult:
                 result.outcomes += not_read
                 continue
             with bound(file=unit[0].key):
-                decided, reader = _read_one(task, contents)
+                try:
+                    decided, reader = _read_one(task, contents)
+                except _Deferred as later:
+                    result.deferred.setdefault(later.reader, []).append(unit)
+                    continue
             if isinstance(decided, Refusal):
                 result.outcomes += [
                     Outcome(file.file_id, FileState.QUARANTINED, refusal=decided, reader=reader) for file in unit
@@ -106,6 +114,13 @@ def read_slice(task: SliceTask) -> SliceResult:
     return result
 
 
+class _Deferred(BaseException):
+    """The file's reader is one of those that wait for their turn. Nothing that reading code may raise or catch."""
+
+    def __init__(self, reader: str) -> None:
+        self.reader = reader
+
+
 def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal, str | None]:
     """A unit's rows by table, or why it is refused; and the name of the reader that read it."""
     source = task.source
@@ -118,6 +133,8 @@ def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal,
         if source.groups is not None and source.groups.is_done(primary.key):
             return _Accepted(files, {}, sha256, None), None
         reader = reader_for(source, file)
+        if reader.name in task.deferred:
+            raise _Deferred(reader.name)
         rows = derive(source, task.config, reader.read(file, task.config))
         fill = {FILE_ID: primary.file_id, BATCH_ID: task.batch_id, SOURCE_KEY: primary.key}
         tables = {table.name: to_table(table.schema, rows[table.name], fill) for table in source.tables}
@@ -126,7 +143,7 @@ def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal,
         decided = Refusal(refused.error_class, refused.message, refused.location, refused.record)
     except RowsError as error:
         decided = Refusal("wrong_rows", str(error))
-    except MemoryError:
+    except (MemoryError, _Deferred):
         raise
     except OSError as error:
         if error.errno in _MACHINE_ERRNOS:

@@ -16,8 +16,10 @@ from pydantic import BaseModel
 
 from pipeline_assets.aggregate import Aggregate
 from pipeline_assets.landed_file import LandedFile
+from pipeline_assets.product import Product, check_products
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
 from pipeline_assets.serving import Serving
+from pipeline_assets.source_check import SourceCheck
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from resources.platform import Platform
 
+SOURCE_NAME = r"[a-z][a-z0-9_]{0,40}"
+"""What a source may be called."""
 HEAD_BYTES = 512
 """How much of a file a reader sees to recognise it."""
 
@@ -43,6 +47,8 @@ class Reader:
     recognises: from the file's first `HEAD_BYTES` bytes, whether this reader can read it.
     read: the file to whatever `FileSource.derive` takes, or to the rows of the source's only table.
           Raises Refused for a bad file.
+    at_most: the field of the source's configuration that says how many such files a run reads at once, because reading
+             one takes much memory or a service that others use, too. None, or None in that field: as many as it can.
     serves: of the files that it recognises, those that it is for, where a format has changed in time. The first reader
             that recognises a file and serves it reads it; the ledger keeps its name with the file.
     """
@@ -52,6 +58,7 @@ class Reader:
     recognises: Callable[[bytes], bool]
     read: Callable[[LandedFile, Any], Any]
     serves: Serves = EVERY_FILE
+    at_most: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,8 @@ class FileSource:
     derive: what a reader gave, and the configuration, to the rows of every table by name. Raises Refused.
             None for a source with one table whose rows the reader gives.
     aggregates: tables over all batches of the source.
+    products: files made from a batch's rows after its commit, each after those that it is made from.
+    checks: what is judged of a batch's rows besides their schema, shown as asset checks that warn.
     config: a pydantic model; each field is set by ``STRANDLINE_<SOURCE>_<FIELD>``.
     picture: what a reader gave, and the derived rows, to a PNG that shows one file on the asset's page.
     examples: writes generated files of the source into a folder, good ones and broken ones.
@@ -168,6 +177,8 @@ class FileSource:
     tables: tuple[Table, ...]
     derive: Callable[[Any, Any], Mapping[str, Any]] | None = None
     aggregates: tuple[Aggregate, ...] = ()
+    products: tuple[Product, ...] = ()
+    checks: tuple[SourceCheck, ...] = ()
     config: type[BaseModel] = NoConfig
     picture: Callable[[Any, Mapping[str, Any]], bytes] | None = None
     examples: Callable[[Path], Any] | None = None
@@ -189,13 +200,18 @@ class FileSource:
     subject: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.name):
+        if not re.fullmatch(SOURCE_NAME, self.name):
             raise ValueError(f"source name {self.name!r}: use lower-case letters, digits and underscores")
         if self.expect_every is not None and self.expect_every < timedelta(minutes=1):
             raise ValueError(f"source {self.name}: expect_every is {self.expect_every}; use a minute or more")
         readers = [reader.name for reader in self.readers]
         if len(set(readers)) != len(readers) or any(len(name) > 64 for name in readers):
             raise ValueError(f"source {self.name}: readers need names of their own, of at most 64 letters: {readers}")
+        unknown_limits = {reader.at_most for reader in self.readers if reader.at_most} - set(self.config.model_fields)
+        if unknown_limits:
+            raise ValueError(
+                f"source {self.name}: `at_most` names no field of {self.config.__name__}: {sorted(unknown_limits)}"
+            )
         if self.derive is None and len(self.tables) != 1:
             raise ValueError(f"source {self.name}: without `derive` it has exactly one table, not {len(self.tables)}")
         unknown = {parent for table in self.tables for parent in table.derived_from} - set(self.table_names)
@@ -207,10 +223,21 @@ class FileSource:
                     f"aggregate {self.name}.{aggregate.name} is of {aggregate.of!r}, which is no table of the source. "
                     f"Tables: {', '.join(self.table_names)}"
                 )
-        names = (*self.table_names, *(aggregate.name for aggregate in self.aggregates))
+        for check in self.checks:
+            columns = {table.name: set(table.schema.to_schema().columns) for table in self.tables}
+            if not set(check.columns) <= columns.get(check.table, set()):
+                raise ValueError(
+                    f"check {self.name}.{check.name} is of {check.table!r} with the columns {list(check.columns)}, which "
+                    "the source does not have"
+                )
+        if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
+            raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
+        if self.products:
+            columns_of = {table.name: tuple(table.schema.to_schema().columns) for table in self.tables}
+            check_products(self.name, self.products, columns_of)
+        names = [*self.table_names, *(one.name for one in self.aggregates), *(one.name for one in self.products)]
         if len(set(names)) != len(names):
-            raise ValueError(f"source {self.name}: every table and aggregate needs a name of its own: {list(names)}")
-
+            raise ValueError(f"source {self.name}: every table, aggregate and product needs a name of its own: {names}")
         if self.subject is not None:
             table, _, column = self.subject.partition(".")
             schemas = {one.name: one.schema for one in self.tables}
@@ -228,6 +255,11 @@ class FileSource:
             # Were the first of equal files replaced, its duplicates would be nowhere.
             raise ValueError(f"source {self.name}: equal_bytes=`duplicate` goes with overwrite=`new`")
 
+    def at_most(self, config: BaseModel) -> dict[str, int]:
+        """How many files a run reads at once, by the reader's name; only those that are limited."""
+        limits = {reader.name: getattr(config, reader.at_most) for reader in self.readers if reader.at_most}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     @property
     def delivery(self) -> Delivery:
         """What its files mean when they arrive."""
@@ -237,6 +269,10 @@ class FileSource:
         if self.groups is not None:
             return Delivery(self.groups.group_of)
         return Delivery(keeps_older=self.overwrite == "new")
+
+    def products_of(self, config: Any) -> tuple[Product, ...]:
+        """Its products, by this configuration."""
+        return tuple(product for product in self.products if product.is_on(config))
 
     def batch_of(self, partition: str) -> str:
         """The batch that a partition is."""

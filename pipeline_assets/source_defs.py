@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import dagster as dg
 from pydantic import BaseModel
 
-from pipeline_assets import checks, metadata
+from pipeline_assets import checks, metadata, own_checks
 from pipeline_assets.batch_context import Reporter
 from pipeline_assets.batch_run import preload_for, run_batch
 from pipeline_assets.cancel_watch import CancelWatch
@@ -20,6 +20,7 @@ from pipeline_assets.code_version import code_version, source_code_version
 from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.freshness import build_freshness_check, expected_every, freshness_policy
 from pipeline_assets.lineage import RAW_FILES
+from pipeline_assets.product_defs import build_product_assets
 from pipeline_assets.run_tags import note_kind
 from pipeline_assets.served_check import build_served_check
 from pipeline_assets.source import FileSource, Table
@@ -69,10 +70,13 @@ class SourceDefs:
     """What Dagster knows of one source."""
 
     source: FileSource
+    config: BaseModel
     partitions: dg.DynamicPartitionsDefinition
     assets: tuple[dg.AssetsDefinition, ...]
     checks: tuple[dg.AssetChecksDefinition, ...]
     job: Any
+    products_job: Any
+    """makes products alone; None for a source without"""
     expect_every: timedelta | None
 
 
@@ -80,8 +84,17 @@ def partitions_name(source: FileSource) -> str:
     return f"{source.name}_batches"
 
 
+def pool_name(source: FileSource) -> str:
+    """The Dagster pool of a source's batch runs; see `sensors.run_limits`."""
+    return f"{source.name}_runs"
+
+
 def job_name(source: FileSource) -> str:
     return f"{source.name}_ingest"
+
+
+def products_job_name(source: FileSource) -> str:
+    return f"{source.name}_products"
 
 
 def raw_key(source: FileSource) -> dg.AssetKey:
@@ -102,8 +115,12 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     partitions = dg.DynamicPartitionsDefinition(name=partitions_name(source))
     raw = _raw_asset(source, partitions, platform)
     tables = _tables_asset(source, config, partitions, platform)
+    tags = {SOURCE_TAG: source.name}
+    products = build_product_assets(source, config, partitions, platform, _batch_of, tags, PROCESS_TAG)
     expect_every = expected_every(source, platform.settings)
     checks_after = [_balance_check(source, partitions)]
+    if source.checks:
+        checks_after.append(_own_checks(source, config, partitions))
     if expect_every is not None:
         checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
     if source.serving is not None:
@@ -111,11 +128,21 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
         checks_after.append(build_served_check(source, first, partitions, _batch_of))
     job = dg.define_asset_job(
         job_name(source),
-        selection=dg.AssetSelection.assets(raw, tables),
-        description=f"Reads one batch of {source.name} files into its tables.",
-        tags={SOURCE_TAG: source.name},
+        selection=dg.AssetSelection.assets(raw, tables, *products),
+        description=f"Reads one batch of {source.name} files into its tables{', and makes its products' if products else ''}.",
+        tags=tags,
     )
-    return SourceDefs(source, partitions, (raw, tables), tuple(checks_after), job, expect_every)
+    products_job = None
+    if products:
+        products_job = dg.define_asset_job(
+            products_job_name(source),
+            selection=dg.AssetSelection.assets(*products),
+            description=f"Makes products of one batch of {source.name} that are not up to date with its rows.",
+            tags=tags,
+        )
+    return SourceDefs(
+        source, config, partitions, (raw, tables, *products), tuple(checks_after), job, products_job, expect_every
+    )
 
 
 def _freshness(source: FileSource, platform: Platform) -> dg.FreshnessPolicy | None:
@@ -128,6 +155,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         key=raw_key(source),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=pool_name(source),
         group_name=source.name,
         kinds={"file"},
         owners=list(source.owners),
@@ -199,6 +227,7 @@ def _tables_asset(
         check_specs=checks.run_check_specs(source, keys, partitions),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=pool_name(source),
         description="Reads, checks, derives and commits a batch: all tables of the source together, or none.",
     )
     def tables(
@@ -244,6 +273,19 @@ def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> d
         yield from checks.balance_results(platform, source, keys, batch.batch_id)
 
     return balance
+
+
+def _own_checks(source: FileSource, config: BaseModel, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    keys = table_keys(source)
+
+    @dg.multi_asset_check(name=f"{source.name}_own_checks", specs=own_checks.own_check_specs(source, keys, partitions))
+    def judge(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
+        batch = _batch_of(context, source, platform)
+        yield from own_checks.own_check_results(platform, source, config, keys, batch.batch_id)
+
+    return judge
 
 
 def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:

@@ -70,9 +70,13 @@ def _suspects(cases: pd.DataFrame, lengths: Sequence[int]) -> list[int]:
 
 def to_pandas(model: type[DataFrameModel], table: pa.Table) -> pd.DataFrame:
     """The table as a frame with the model's types."""
-    data = table.to_pandas()
+    columns = model.to_schema().columns
+    few = [name for name, column in columns.items() if str(column.dtype) == "category" and name in table.column_names]
+    data = table.to_pandas(categories=few)
     # Arrow's null makes pandas widen integers, and tables hold small integers widened: give back the model's types.
-    for name, column in model.to_schema().columns.items():
+    for name, column in columns.items():
+        if name in few:
+            continue
         wanted = getattr(column.dtype, "type", None)
         if name in data and data[name].dtype != wanted and _can_cast(data[name], wanted):
             cast = data[name].astype(wanted)

@@ -11,6 +11,7 @@ from resources.landing.s3 import S3Store
 from resources.landing.store import LandingStore
 from resources.ledger import Ledger
 from resources.notifier import LogNotifier, Notifier
+from resources.products import FolderProducts, ProductStore
 from resources.serving.database import Serving
 from resources.settings import S3Address, Settings
 from resources.slack import SlackNotifier
@@ -65,6 +66,10 @@ class Platform:
         urls = (settings.serving_url, settings.serving_reader_url)
         url, reader_url = (None if url is None else url.get_secret_value() for url in urls)
         return Serving(url, reader_url, settings.serving_folder, settings.serving_schema)
+
+    @cached_property
+    def products(self) -> ProductStore:
+        return FolderProducts(self.settings.products_folder)
 
     def close(self) -> None:
         """Let go of connections. Using the platform again opens them anew."""

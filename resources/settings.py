@@ -107,6 +107,16 @@ class Settings(BaseSettings):
         4096
     )
 
+    products: Annotated[
+        Path | None, Field(description="Folder of what is made from the tables; default <home>/products.")
+    ] = None
+    product_timeout_seconds: Annotated[
+        float, Field(gt=0, description="Longest that making one product of one batch may take.")
+    ] = 600.0
+    product_memory_mb: Annotated[
+        int, Field(ge=1024, description="Address space of the process that makes a product, MiB.")
+    ] = 8192
+
     settle_seconds: Annotated[
         float, Field(ge=0, le=600, description="A local file counts once size and mtime are equal over this time.")
     ] = 1.0
@@ -141,6 +151,16 @@ class Settings(BaseSettings):
     partitions_kept: Annotated[
         int, Field(ge=1, description="Finished batches of a source that keep their partition in Dagster.")
     ] = 20_000
+    dagster_days: Annotated[
+        int, Field(ge=2, description="Days for which Dagster keeps the runs that ended, with their events and logs.")
+    ] = 30
+
+    max_runs: Annotated[int, Field(ge=1, le=1000, description="Most runs at once, of all sources.")] = 2
+    max_runs_of: Annotated[
+        dict[str, Annotated[int, Field(ge=1, le=1000)]],
+        NoDecode,
+        Field(description="Most runs of a source's batches at once, such as `ecg=1, ocean=2`; max_runs where unset."),
+    ] = {}
 
     sensor_interval_seconds: Annotated[int, Field(ge=1, description="Least time between two looks for arrivals.")] = 1
     tick_budget_seconds: Annotated[
@@ -151,6 +171,11 @@ class Settings(BaseSettings):
         dict[str, Annotated[float, Field(ge=1 / 60, le=24 * 366)]],
         NoDecode,
         Field(description="How often a source's files are expected, such as `ecg=24, ocean=0.5`."),
+    ] = {}
+    group_quiet_seconds: Annotated[
+        dict[str, Annotated[float, Field(ge=0, le=7 * 86_400)]],
+        NoDecode,
+        Field(description="How long nothing more must come for a group before it is read, such as `ocean=5`."),
     ] = {}
     slack_channel: Annotated[
         str | None, Field(min_length=1, description="Slack channel that alerts go to, by id or name.")
@@ -174,15 +199,16 @@ class Settings(BaseSettings):
         Field(description="Log lines for people (text) or machines (json); auto decides by who reads them."),
     ] = "auto"
 
-    @field_validator("expect_every_hours", mode="before")
+    @field_validator("expect_every_hours", "group_quiet_seconds", "max_runs_of", mode="before")
     @classmethod
-    def _hours_by_source(cls, value: Any) -> Any:
+    def _number_by_source(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            raise ValueError("expected SOURCE=HOURS, several with commas between them")
-        return {name.strip(): hours.strip() for name, _, hours in pairs}
+            unit = "RUNS" if info.field_name == "max_runs_of" else str(info.field_name).rpartition("_")[2].upper()
+            raise ValueError(f"expected SOURCE={unit}, several with commas between them")
+        return {name.strip(): number.strip() for name, _, number in pairs}
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -239,7 +265,7 @@ class Settings(BaseSettings):
             raise ValueError("a queue tells of files in a bucket; set STRANDLINE_LANDING to s3://BUCKET")
         return value
 
-    @field_validator("home", "landing")
+    @field_validator("home", "landing", "products")
     @classmethod
     def _absolute(cls, value: Path | S3Address | None) -> Path | S3Address | None:
         if value is None or isinstance(value, S3Address):
@@ -308,6 +334,10 @@ class Settings(BaseSettings):
     @property
     def lake_folder(self) -> Path:
         return self.home / "lake"
+
+    @property
+    def products_folder(self) -> Path:
+        return self.products or self.home / "products"
 
     @property
     def dagster_home(self) -> Path:

@@ -33,6 +33,7 @@ _PLURAL = {
     AlertKind.QUARANTINE: "reports of refused files",
     AlertKind.STALE: "reports of late files",
     AlertKind.RECONCILER: "findings of the reconciler",
+    AlertKind.TICK_FAILED: "sensors and schedules fail",
 }
 _WHAT_TO_DO = {
     "invalid_auth": "Correct STRANDLINE_SLACK_TOKEN",

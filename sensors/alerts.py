@@ -26,6 +26,7 @@ from resources.ledger.tables import alerts as alert_rows
 from resources.ledger.tables import batches, files, quarantine
 from resources.platform import Platform
 from resources.telling import tell_people
+from sensors.tick_alerts import look_for_failed_ticks
 
 _INTERVAL_SECONDS = 30
 _FIRST_LOOK_BACK = timedelta(days=1)
@@ -41,8 +42,8 @@ def build_alerts_sensor(sources: Sequence[FileSource], status: dg.DefaultSensorS
         name="alerts",
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=status,
-        description="Tells people of failed runs, held batches, failed checks, refused files, files that are late, and what "
-        "reconciling found: by Slack if STRANDLINE_SLACK_TOKEN is set, else by log lines.",
+        description="Tells people of failed runs and ticks, held batches, failed checks, refused files, files that are late, "
+        "and what reconciling found: by Slack if STRANDLINE_SLACK_TOKEN is set, else by log lines.",
     )
     def alerts(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
         look_for_alerts(context.instance, platform, sources)
@@ -60,6 +61,7 @@ def look_for_alerts(instance: dg.DagsterInstance, platform: Platform, sources: S
     every = timedelta(minutes=platform.settings.alert_digest_minutes)
     for source in sources:
         _look_for_refused(platform.ledger, source, every)
+    look_for_failed_ticks(instance, platform.ledger, sources)
     for outcome in _ENDED:
         _look_at_ended_runs(instance, platform, sources, outcome)
 

@@ -12,6 +12,7 @@ from sensors.dead_runs import end_dead_runs
 from sensors.discovery import Discovery
 from sensors.lingering import look_while_idle
 from sensors.looking import plan_batches
+from sensors.run_limits import keep_run_limits
 
 _RUN_ENDED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS}
 
@@ -40,6 +41,7 @@ def build_arrivals_sensor(
         for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
             context.log.warning(f"run {run_id} is dead; its batch is taken back if it was not finished")
         plan_batches(platform, source)
+        keep_run_limits(context.instance, platform.settings, [source])
         batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
         if not batches:
             return dg.SensorResult(skip_reason=_nothing_to_do(found, platform.landing.kind))

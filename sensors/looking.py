@@ -38,9 +38,14 @@ def plan_batches(platform: Platform, source: FileSource, *, flush: bool = False)
         plan(platform.ledger, source.name, batch_limits(platform), flush=flush)
     else:
         groups = source.groups
-        plan_groups(
-            platform.ledger, source.name, quiet_seconds=groups.quiet_seconds, is_done=groups.is_done, flush=flush
-        )
+        quiet = quiet_seconds(platform, source)
+        plan_groups(platform.ledger, source.name, quiet_seconds=quiet, is_done=groups.is_done, flush=flush)
+
+
+def quiet_seconds(platform: Platform, source: FileSource) -> float:
+    """How long nothing more must come for a group before it is read: what the settings say, else the declaration."""
+    declared = 0.0 if source.groups is None else source.groups.quiet_seconds
+    return platform.settings.group_quiet_seconds.get(source.name, declared)
 
 
 def _has_outstanding(platform: Platform, source: FileSource) -> bool:

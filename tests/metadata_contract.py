@@ -12,6 +12,7 @@ OF_TABLE = (
     *OF_ASSET, "dagster/table_name", "dagster/storage_kind", "dagster/column_lineage", "columns come from", "query it",
 )  # fmt: skip
 OF_RAW_FILES = (*OF_ASSET, "takes", "land a file")
+OF_PRODUCT = ("dagster/uri", "dagster/code_references", "made of", "up to date?")
 OF_AGGREGATE = (*OF_TABLE, "made from", "one row for each")
 PARTITIONS = "partitions_def"
 ATTRIBUTES = ("description", "owners", "kinds", "group_name", "code_version", PARTITIONS)
@@ -37,9 +38,13 @@ def _missing_of(
 ) -> Iterator[str]:
     is_aggregate = "made from" in spec.metadata
     yield from (name for name in ATTRIBUTES if not getattr(spec, name) and not (is_aggregate and name == PARTITIONS))
-    wanted = OF_RAW_FILES if spec.key.path[-1] == "raw_files" else OF_AGGREGATE if is_aggregate else OF_TABLE
+    is_product = "dagster/column_schema" not in spec.metadata and "dagster/storage_kind" not in spec.metadata
+    if spec.key.path[-1] == "raw_files":
+        wanted = OF_RAW_FILES
+    else:
+        wanted = OF_AGGREGATE if is_aggregate else OF_PRODUCT if is_product else OF_TABLE
     yield from (name for name in wanted if not spec.metadata.get(name))
-    if needs_freshness and spec.freshness_policy is None and not is_aggregate:
+    if needs_freshness and spec.freshness_policy is None and not is_aggregate and not is_product:
         yield "freshness_policy"
     columns = _columns(spec)
     for column in columns.values():

@@ -59,6 +59,12 @@ def key_of(source: FileSource, name: str) -> dg.AssetKey:
     return dg.AssetKey([source.name, name])
 
 
+def keys_of(source: FileSource) -> set[dg.AssetKey]:
+    """Of its assets that are made batch by batch."""
+    products = (product.name for product in source.products_of(source.config()))
+    return {key_of(source, name) for name in ("raw_files", *source.table_names, *products)}
+
+
 def assert_told(spec: dg.AssetSpec) -> None:
     assert spec.group_name == spec.key.path[0]
     assert spec.metadata["dagster/uri"].startswith("file:///")
@@ -76,7 +82,10 @@ def assert_told(spec: dg.AssetSpec) -> None:
 
 
 def test_every_asset_is_of_a_source_and_every_source_has_its_assets(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
-    expected = {key_of(source, name) for source in ALL for name in ("raw_files", *source.table_names)}
+    made = {source.name: [product.name for product in source.products_of(source.config())] for source in ALL}
+    expected = {
+        key_of(source, name) for source in ALL for name in ("raw_files", *source.table_names, *made[source.name])
+    }
     assert set(specs) == expected | AGGREGATE_KEYS
 
 
@@ -310,8 +319,9 @@ def test_every_table_has_its_parents_and_checks(
     assert parents == {key_of(source, parent) for parent in table.derived_from or ("raw_files",)}
     graph = defs.resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == key_of(source, table.name)}
+    own = {check.name for check in source.checks if check.table == table.name}
     of_first = {"quarantine_rate"} | ({"served"} if source.serving else set())
-    assert checks == {"schema", "balance"} | (of_first if table is source.tables[0] else set())
+    assert checks == {"schema", "balance", *own} | (of_first if table is source.tables[0] else set())
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
         assert spec.description
@@ -352,9 +362,7 @@ def test_a_backfill_starts_one_run_for_each_batch(defs: dg.Definitions) -> None:
 def test_every_source_has_a_job_and_a_sensor_that_is_on(defs: dg.Definitions) -> None:
     for source in ALL:
         job = defs.resolve_job_def(f"{source.name}_ingest")
-        assert set(job.asset_layer.executable_asset_keys) == {
-            key_of(source, name) for name in ("raw_files", *source.table_names)
-        }
+        assert set(job.asset_layer.executable_asset_keys) == keys_of(source)
         assert isinstance(job.partitions_def, dg.DynamicPartitionsDefinition)
         assert job.description
         sensor = defs.resolve_sensor_def(f"{source.name}_arrivals")

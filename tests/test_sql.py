@@ -34,9 +34,15 @@ def test_before_anything_landed(platform: Platform) -> None:
     assert sql(platform, "SELECT * FROM operations.files").column_names == FILES
     assert sql(platform, "SELECT * FROM operations.quarantine").column_names == QUARANTINE
     assert sql(platform, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
-    assert list_tables(platform.ledger) == ["operations.files", "operations.quarantine", "operations.erasures"]
+    assert list_tables(platform.ledger) == [
+        "operations.files",
+        "operations.quarantine",
+        "operations.erasures",
+        "operations.products",
+    ]
     with pytest.raises(
-        QueryError, match=r"readings[\s\S]*\nTables: operations.files, operations.quarantine, operations.erasures$"
+        QueryError,
+        match=r"readings[\s\S]*\nTables: operations.files, operations.quarantine, operations.erasures, operations.products$",
     ):
         sql(platform, "SELECT * FROM toy.readings")
 
@@ -118,7 +124,7 @@ def test_a_query_that_is_overtaken_by_batches_looks_again(
 def test_errors_name_what_there_is(platform: Platform, put: Put) -> None:
     put("toy/a", toy(1))
     look_and_run(platform)
-    tables = "Tables: toy.files, toy.readings, operations.files, operations.quarantine, operations.erasures"
+    tables = "Tables: toy.files, toy.readings, operations.files, operations.quarantine, operations.erasures, operations.products"
     for query in ("SELECT * FROM toy.nosuch", "SELECT nosuch FROM toy.files", "SELEC 1", "SELECT * FROM nosuch"):
         with pytest.raises(QueryError) as error:
             sql(platform, query)
@@ -149,7 +155,12 @@ def test_users_write_the_same_names_in_every_namespace(settings: Settings, tmp_p
     settings.landing_folder.mkdir(parents=True)
     putter(here.landing, tmp_path)("toy/a", toy(1))
     look_and_run(here)
-    assert list_tables(branch.ledger) == ["operations.files", "operations.quarantine", "operations.erasures"]
+    assert list_tables(branch.ledger) == [
+        "operations.files",
+        "operations.quarantine",
+        "operations.erasures",
+        "operations.products",
+    ]
     putter(here.landing, tmp_path)("toy/a", toy(2))
     look_and_run(branch)
     assert rows_of(here, "SELECT value FROM toy.readings") == [(1.0,)]

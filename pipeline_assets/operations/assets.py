@@ -13,6 +13,7 @@ import dagster as dg
 from pipeline_assets import metadata
 from pipeline_assets.code_version import code_version
 from pipeline_assets.operations.balance import Balance, balance
+from pipeline_assets.operations.history import prune_history
 from pipeline_assets.operations.maintain import maintain
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import PROCESS_TAG
@@ -20,12 +21,15 @@ from resources.ledger.health import Health, Unresolved, health, unresolved
 from resources.ledger.leases import this_process
 from resources.logs import bound
 from resources.platform import Platform
+from resources.telling import tell_people
+from sensors.tick_alerts import look_for_failed_ticks
 
 GROUP = "operations"
 OWNERS = ["team:platform"]
 BALANCE_KEY = dg.AssetKey([GROUP, "ledger_balance"])
 HEALTH_KEY = dg.AssetKey([GROUP, "health"])
 MAINTENANCE_KEY = dg.AssetKey([GROUP, "lake_maintenance"])
+HISTORY_KEY = dg.AssetKey([GROUP, "dagster_history"])
 BALANCED, NONE_LEFT = "balanced", "no_files_left_unresolved"
 _MOST_SHOWN = 20
 
@@ -33,7 +37,7 @@ Sources = Sequence[FileSource]
 
 
 def build_assets(sources: Sources) -> tuple[dg.AssetsDefinition, ...]:
-    return (_ledger_balance(sources), _health(sources), _lake_maintenance(sources))
+    return (_ledger_balance(sources), _health(sources), _lake_maintenance(sources), _dagster_history(sources))
 
 
 def build_checks(sources: Sources) -> tuple[dg.AssetChecksDefinition, ...]:
@@ -201,6 +205,9 @@ def _health(sources: Sources) -> dg.AssetsDefinition:
     @dg.asset(**told)
     def health_now(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
         _note_process(context)
+        # The sensor `alerts` does this as well, but cannot tell of itself.
+        look_for_failed_ticks(context.instance, platform.ledger, sources)
+        tell_people(platform)
         return dg.MaterializeResult(
             metadata=health_metadata([health(platform.ledger, source.name) for source in sources])
         )
@@ -271,3 +278,34 @@ def _lake_maintenance(sources: Sources) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=shown)
 
     return lake_maintenance
+
+
+def _dagster_history(sources: Sources) -> dg.AssetsDefinition:
+    told = _told(
+        HISTORY_KEY,
+        "Deletes what Dagster keeps of runs that ended more than STRANDLINE_DAGSTER_DAYS ago: the runs, their events and logs. "
+        "The newest materialization and check result of every asset and partition stay, and the ledger keeps everything.",
+        {"python"},
+        prune_history,
+        "strandline prune",
+    )
+
+    @dg.asset(**told)
+    def dagster_history(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult:
+        _note_process(context)
+        done = prune_history(context.instance, sources, platform.settings.dagster_days)
+        return dg.MaterializeResult(
+            metadata={
+                "runs": done.runs_left,
+                "runs deleted": done.runs,
+                "events deleted": done.events,
+                "bytes": done.bytes_after,
+                "bytes freed": done.bytes_before - done.bytes_after,
+                "seconds": round(done.seconds, 3),
+                **({} if done.is_done else {"not all was done": "the next one goes on"}),
+            }
+        )
+
+    return dagster_history

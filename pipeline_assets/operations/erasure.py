@@ -15,6 +15,7 @@ from functools import partial
 
 from pipeline_assets.aggregate_run import update_aggregate
 from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.product_run import remake_products
 from pipeline_assets.source import FileSource
 from pipeline_assets.turns import Say, commit_turn, wait_for_lease
 from resources.errors import UserError
@@ -22,7 +23,7 @@ from resources.lake.erasure import keep_marks, kept_marks, purge, purge_aggregat
 from resources.lake.lake import TableName
 from resources.lake.sql import files_of_value
 from resources.ledger.aggregates import NO_BATCH, give_aggregate_back, snapshots_in_use, take_aggregate
-from resources.ledger.batches import is_known
+from resources.ledger.batches import get_batch, is_known
 from resources.ledger.erasure import (
     Doomed,
     Erasure,
@@ -37,6 +38,7 @@ from resources.ledger.erasure import (
     readers_of,
     runs_and_batches,
 )
+from resources.ledger.products import runs_of
 from resources.ledger.publishing import end_commit_turn, published_snapshots
 from resources.platform import Platform
 from resources.settings import load_source_config
@@ -135,6 +137,11 @@ def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say,
             source.serving.withdraw(platform, turn, file_ids)
         heartbeat.stop()
         end_commit_turn(ledger, turn)
+    if source.products:
+        runs |= runs_of(ledger, batches)
+        config = load_source_config(source.config, source.name)
+        for batch_id in sorted(batches):
+            remake_products(platform, source, config, get_batch(ledger, batch_id), erasure.erasure_id, say)
     for aggregate in source.aggregates:
         with _aggregate(platform, source, aggregate.name, erasure.erasure_id, say):
             shown = published_snapshots(ledger, source.name).get(aggregate.name)

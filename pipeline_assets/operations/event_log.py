@@ -15,6 +15,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, As
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from pipeline_assets.source import FileSource
+from pipeline_assets.source_defs import SOURCE_TAG, only_partition
 from resources.errors import UserError
 from sensors.dead_runs import end_dead_runs
 
@@ -36,15 +37,36 @@ def forget_runs(
     """
     if not run_ids:
         return
+    # Those first: were it killed in between, the runs that they are found by are still there.
+    run_ids = [*sorted(_of_the_same_partitions(instance, source, run_ids)), *sorted(run_ids)]
     end_dead_runs(instance, source, silent_seconds)
     _wait_for_end(instance, run_ids)
-    for run_id in sorted(run_ids):
+    for run_id in run_ids:
         instance.delete_run(run_id)
-        _delete_logs(instance, run_id)
+        delete_logs(instance, run_id)
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
         _delete_copies(storage, sorted(run_ids))
     _compact(instance, run_ids)
+
+
+def _of_the_same_partitions(instance: dg.DagsterInstance, source: FileSource, run_ids: Collection[str]) -> set[str]:
+    """Other runs of the partitions that these runs were of: they made some of its assets alone, and told of the files."""
+    found: set[str] = set()
+    for run_id in run_ids:
+        run = instance.get_run_by_id(run_id)
+        partition = only_partition(run.tags) if run is not None else None
+        if partition is None:
+            continue
+        for tag in ("dagster/partition", "dagster/asset_partition_range_start"):
+            same = instance.get_runs(dg.RunsFilter(tags={tag: partition}))
+            found |= {one.run_id for one in same if _is_of(source, one)}
+    return found - set(run_ids)
+
+
+def _is_of(source: FileSource, run: dg.DagsterRun) -> bool:
+    keys = run.asset_selection or set()
+    return run.tags.get(SOURCE_TAG) == source.name or any(key.path[0] == source.name for key in keys)
 
 
 def _wait_for_end(instance: dg.DagsterInstance, run_ids: Collection[str]) -> None:
@@ -59,7 +81,7 @@ def _wait_for_end(instance: dg.DagsterInstance, run_ids: Collection[str]) -> Non
             time.sleep(0.2)
 
 
-def _delete_logs(instance: dg.DagsterInstance, run_id: str) -> None:
+def delete_logs(instance: dg.DagsterInstance, run_id: str) -> None:
     with suppress(FileNotFoundError):
         instance.compute_log_manager.delete_logs(prefix=[run_id])
 

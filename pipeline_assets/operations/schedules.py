@@ -1,4 +1,4 @@
-"""When the assets about the platform are made: three schedules, each of one job, never two runs of one job at once."""
+"""When the assets about the platform are made: four schedules, each of one job, never two runs of one job at once."""
 
 # No postponed annotations here: Dagster reads those of the functions below.
 
@@ -12,6 +12,7 @@ from pipeline_assets.aggregate_defs import PRIORITY_TAG
 from pipeline_assets.operations.assets import (
     BALANCE_KEY,
     HEALTH_KEY,
+    HISTORY_KEY,
     MAINTENANCE_KEY,
     NONE_LEFT,
     build_assets,
@@ -31,12 +32,14 @@ _UNFINISHED = [
 _LEFT = dg.AssetCheckKey(BALANCE_KEY, NONE_LEFT)
 
 HEALTH_JOB, BALANCE_JOB, MAINTENANCE_JOB = "platform_health", "ledger_balance", "lake_maintenance"
+HISTORY_JOB = "dagster_history"
 CRONS = {
     HEALTH_JOB: "*/5 * * * *",
     # Reads a column of every data file: not more often than somebody would look at it.
     BALANCE_JOB: "17 */6 * * *",
     # Small files come by the hour; how much there is to do does not depend on how often it is done.
     MAINTENANCE_JOB: "41 * * * *",
+    HISTORY_JOB: "23 3 * * *",
 }
 """In UTC; off the full hour, when other things start."""
 
@@ -61,6 +64,7 @@ def build_operations_defs(sources: Sequence[FileSource], status: dg.DefaultSenso
         ),
         BALANCE_JOB: (dg.AssetSelection.assets(BALANCE_KEY), "Compares landing store, ledger and tables."),
         MAINTENANCE_JOB: (dg.AssetSelection.assets(MAINTENANCE_KEY), "Keeps the lake's tables quick to read."),
+        HISTORY_JOB: (dg.AssetSelection.assets(HISTORY_KEY), "Keeps Dagster's own history in bounds."),
     }
     # Batches that wait in the queue go first.
     jobs = tuple(

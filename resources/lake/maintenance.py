@@ -165,14 +165,15 @@ def replace_files(
     if not usable:
         return base, 0
     labels = {BATCH_LABEL: label, _MAINTENANCE_LABEL: run_id}
-    with (
-        loaded.transaction() as transaction,
-        transaction.update_snapshot(snapshot_properties=labels).overwrite() as change,
-    ):
-        for one in usable:
-            for file in one.old:
-                change.delete_data_file(here[file.path])
-            change.append_data_file(parquet_file_to_data_file(loaded.io, loaded.metadata, one.new))
+    with loaded.transaction() as transaction:
+        with transaction.update_snapshot(snapshot_properties=labels).overwrite() as change:
+            for one in usable:
+                for file in one.old:
+                    change.delete_data_file(here[file.path])
+                change.append_data_file(parquet_file_to_data_file(loaded.io, loaded.metadata, one.new))
+        # That snapshot names every file that went, for each of its readers to pass over; one more takes over none.
+        with transaction.update_snapshot(snapshot_properties=labels).fast_append():
+            pass
     current = loaded.current_snapshot()
     assert current is not None
     if current.summary and current.summary["total-records"] != (snapshot.summary and snapshot.summary["total-records"]):

@@ -14,7 +14,8 @@ import pyarrow as pa
 from resources.errors import UserError
 from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
-from resources.ledger.publishing import all_published
+from resources.ledger.products import PRODUCT_COLUMNS, select_products
+from resources.ledger.publishing import all_published, published_snapshots
 from resources.ledger.queries import (
     ERASURE_COLUMNS,
     FILE_COLUMNS,
@@ -84,24 +85,39 @@ def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) ->
     """
     import duckdb
 
-    aside = path.with_name(f".{path.name}.part")
-    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
     with _connect(lake, ledger, query) as connection:
         try:
-            target = str(aside).replace("'", "''")
-            written = connection.execute(f"COPY ({query.rstrip().rstrip(';')}) TO '{target}' ({options})").fetchone()
-            aside.replace(path)
+            return _copy(connection, query.rstrip().rstrip(";"), path, form)
         except duckdb.Error as error:
             raise QueryError(f"{error}\nTables: {', '.join(list_tables(ledger))}") from error
-        finally:
-            aside.unlink(missing_ok=True)
+
+
+def copy_source(lake: Lake, ledger: Ledger, source: str, folder: Path, form: str) -> dict[str, int]:
+    """Write every table and aggregate of a source to a file in a folder, all as of one moment; the rows of each."""
+    written = {}
+    with _connect(lake, ledger, source) as connection:
+        for name in sorted(published_snapshots(ledger, source)):
+            query = f'SELECT * FROM "{source}"."{name}"'
+            written[name] = _copy(connection, query, folder / f"{name}.{form}", form)
+    return written
+
+
+def _copy(connection: DuckDBPyConnection, query: str, path: Path, form: str) -> int:
+    aside = path.with_name(f".{path.name}.part")
+    options = "FORMAT csv, HEADER" if form == "csv" else "FORMAT parquet, COMPRESSION zstd"
+    try:
+        target = str(aside).replace("'", "''")
+        written = connection.execute(f"COPY ({query}) TO '{target}' ({options})").fetchone()
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     return int(written[0]) if written else 0
 
 
 def list_tables(ledger: Ledger) -> list[str]:
     """What can be queried."""
     published = [f"{source}.{name}" for source, tables in all_published(ledger).items() for name in tables]
-    return [*sorted(published), f"{OPERATIONS}.files", f"{OPERATIONS}.quarantine", f"{OPERATIONS}.erasures"]
+    return [*sorted(published), *(f"{OPERATIONS}.{name}" for name in ("files", "quarantine", "erasures", "products"))]
 
 
 def _create_view(connection: DuckDBPyConnection, lake: Lake, table: TableName, snapshot: int | None) -> None:
@@ -130,6 +146,7 @@ def _create_operations(connection: DuckDBPyConnection, ledger: Ledger) -> None:
         "files": (FILE_COLUMNS, select_files),
         "quarantine": (QUARANTINE_COLUMNS, select_quarantine),
         "erasures": (ERASURE_COLUMNS, select_erasures),
+        "products": (PRODUCT_COLUMNS, select_products),
     }
     for name, (columns, query) in tables.items():
         connection.register(f"ledger_{name}", _fetch(ledger, columns, query()))
@@ -243,6 +260,21 @@ def files_of_value(lake: Lake, table: TableName, snapshot: int | None, column: s
                 [value, paths, value],
             ).fetchall()
         )
+
+
+def batch_rows(lake: Lake, table: TableName, snapshot: int | None, batch_id: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows that a batch has in a snapshot of a table."""
+    import duckdb
+
+    schema = lake.schema(table)
+    if schema is None:
+        return pa.table({name: pa.array([], pa.null()) for name in columns})
+    chosen = ", ".join(f'"{name}"' for name in columns)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone='UTC'")
+        body = select_rows(connection, schema, lake.data_files(table, snapshot, batch_id), "no_rows")
+        found = connection.sql(f"SELECT {chosen} FROM ({body}) WHERE batch_id = ?", params=[batch_id])
+        return found.to_arrow_table()
 
 
 def count_rows_by_file(

@@ -33,6 +33,7 @@ class AlertKind(StrEnum):
     QUARANTINE = "quarantine"
     STALE = "stale"
     RECONCILER = "reconciler"
+    TICK_FAILED = "tick_failed"
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class BatchBusy(NotClaimed):
     """Another live run works on the batch."""
 
 
+class SourceBusy(NotClaimed):
+    """As many live runs as there may be work on batches of the source."""
+
+
 def _batch(row: Row) -> Batch:
     return Batch(
         row.batch_id,
@@ -145,18 +149,35 @@ def due(ledger: Ledger, source: str, *, ignore_backoff: bool = False) -> list[Ba
 
 def live(ledger: Ledger, source: str) -> list[Batch]:
     """Batches that a run is working on now."""
-    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
     with ledger.read() as connection:
-        rows = [_batch(row) for row in connection.execute(query.order_by(batches.c.batch_id))]
-        return [batch for batch in rows if leases.is_live(connection, batch_lease(batch.batch_id))]
+        return _live_in(connection, source)
 
 
-def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, attempt: int | None = None) -> Claim:
+def _live_in(connection: Connection, source: str, other_than: str = "") -> list[Batch]:
+    query = select(batches).where(batches.c.source == source, batches.c.state == BatchState.RUNNING)
+    rows = [_batch(row) for row in connection.execute(query.order_by(batches.c.batch_id))]
+    return [
+        batch
+        for batch in rows
+        if batch.batch_id != other_than and leases.is_live(connection, batch_lease(batch.batch_id))
+    ]
+
+
+def claim(
+    ledger: Ledger,
+    batch_id: str,
+    run_id: str,
+    lease_seconds: float,
+    *,
+    attempt: int | None = None,
+    most_runs: int | None = None,
+) -> Claim:
     """Give a run the batch's files that still are the batch's and are not superseded; they become `running`.
 
     Claiming again by the same run gives the same. A batch that was finished is done again, exactly the files it
-    still owns. `attempt`: claim only if this would be that attempt. Raises UnknownBatch, or BatchBusy while another
-    live run holds the batch or when another run was quicker to make the attempt.
+    still owns. `attempt`: claim only if this would be that attempt. `most_runs`: claim only if fewer live runs work on
+    batches of the source. Raises UnknownBatch, BatchBusy while another live run holds the batch or when another run
+    was quicker to make the attempt, SourceBusy; nothing is changed then.
     """
     now = utc_now()
     with ledger.write() as connection:
@@ -169,6 +190,11 @@ def claim(ledger: Ledger, batch_id: str, run_id: str, lease_seconds: float, *, a
         again = batch.state == BatchState.RUNNING and batch.run_id == run_id
         if attempt is not None and not again and attempt != batch.attempt + 1:
             raise BatchBusy(f"Attempt {attempt} of batch {batch_id} was made by run {batch.run_id}.")
+        if most_runs is not None and not again and len(_live_in(connection, batch.source, batch_id)) >= most_runs:
+            raise SourceBusy(
+                f"{most_runs} runs work on batches of {batch.source}, as many as STRANDLINE_MAX_RUNS_OF lets. Wait for one "
+                "to end."
+            )
         if not again:
             connection.execute(
                 update(batches)

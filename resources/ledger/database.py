@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
 
 _BUSY_TIMEOUT_MS = 60_000
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. Opening a ledger that is already there runs no Alembic code."""
 
 
@@ -70,6 +70,17 @@ class Ledger:
         if "engine" in self.__dict__:
             self.engine.dispose()
             del self.__dict__["engine"]
+
+
+def each_value(connection: Connection, column: ColumnElement[str]) -> list[str]:
+    """The distinct values of a column that an index begins with, in order: one step into the index for each, however
+    many rows there are."""
+    found: list[str] = []
+    value = connection.scalar(select(func.min(column)))
+    while value is not None:
+        found.append(value)
+        value = connection.scalar(select(func.min(column)).where(column > value))
+    return found
 
 
 def _prepare_sqlite_connection(dbapi_connection: Any, _record: Any) -> None:

@@ -14,6 +14,7 @@ from resources.ledger.aggregates import NO_BATCH
 from resources.ledger.arrivals import tombstone_of
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
+from resources.ledger.products import newest_publication_in
 from resources.ledger.publishing import published_in
 from resources.ledger.states import FileState, chunked
 from resources.ledger.tables import (
@@ -24,6 +25,7 @@ from resources.ledger.tables import (
     file_rows,
     files,
     looks,
+    products,
     publications,
     quarantine,
     tombstones,
@@ -148,6 +150,7 @@ def erase(
                     snapshots={**published_in(connection, source), **snapshots},
                 )
             )  # fmt: skip
+        _outdate_products(connection, source, involved)
         done = Erasure(erasure_id, source, tuple(ids), rows, refusals, now, None)
         connection.execute(
             insert(erasures).values(
@@ -198,6 +201,14 @@ def _clean_batches(connection: Connection, batch_ids: Collection[str], keys: Seq
                 connection.execute(
                     update(batches).where(batches.c.batch_id == row.batch_id).values(error=f"(its text was {_ERASED})")
                 )
+
+
+def _outdate_products(connection: Connection, source: str, batch_ids: Collection[str]) -> None:
+    """What is made from the rows is to be made without them; an error of one may quote them."""
+    publication = newest_publication_in(connection, source)
+    for chunk in chunked(sorted(batch_ids)):
+        outdated = {"due": publication, "made": 0, "failures": 0, "error": None, "permanent": False}
+        connection.execute(update(products).where(products.c.batch_id.in_(chunk)).values(**outdated))
 
 
 def _drop_alerts(connection: Connection, source: str, names: Sequence[str]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
 from resources.ledger import leases
 from resources.ledger.batches import BatchState, Claim
-from resources.ledger.database import Ledger, utc_now
+from resources.ledger.database import Ledger, each_value, utc_now
 from resources.ledger.leases import Lease
+from resources.ledger.products import newest_publication_in, note_due, note_rows_removed
 from resources.ledger.states import FileState, chunked, move
 from resources.ledger.sweeps import reopen_shards
 from resources.ledger.tables import batches, file_rows, files, looks, publications, quarantine
@@ -53,9 +54,12 @@ def published_snapshots(ledger: Ledger, source: str) -> dict[str, int | None]:
 
 def all_published(ledger: Ledger) -> dict[str, dict[str, int | None]]:
     """For each source that has published, the snapshots that readers see, all of one moment."""
-    newest = select(func.max(publications.c.seq)).group_by(publications.c.source)
-    query = select(publications.c.source, publications.c.snapshots).where(publications.c.seq.in_(newest))
     with ledger.read() as connection:
+        newest = [
+            select(func.max(publications.c.seq)).where(publications.c.source == source).scalar_subquery()
+            for source in each_value(connection, publications.c.source)
+        ]
+        query = select(publications.c.source, publications.c.snapshots).where(publications.c.seq.in_(newest))
         return {row.source: dict(row.snapshots) for row in connection.execute(query.order_by(publications.c.source))}
 
 
@@ -175,10 +179,12 @@ def publish(
     outcomes: Sequence[Outcome],
     superseded: Sequence[str] = (),
     rows_removed: Sequence[str] = (),
+    products: Collection[str] = (),
 ) -> None:
     """Make a batch visible and final: the tables' new snapshots, every file's state, its rows and refusals.
 
-    `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out.
+    `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out,
+    `products` the names of what is to be made from the batch's rows.
     One transaction: readers and the ledger see all of it or none. Raises LeaseLost when the run no longer holds the
     batch or the turn to commit; nothing is changed then.
     """
@@ -196,6 +202,10 @@ def publish(
                 snapshots={**published_in(connection, batch.source), **snapshots},
             )
         )
+        if products:
+            publication = newest_publication_in(connection, batch.source)
+            note_rows_removed(connection, rows_removed, publication)
+            note_due(connection, batch.source, batch.batch_id, products, publication)
         _forget_rows(connection, rows_removed)
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"
         move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, desc, func, or_, select
+from sqlalchemy import Connection, Row, Select, desc, func, select
 
-from resources.ledger.database import Ledger
-from resources.ledger.states import FileState
+from resources.ledger.database import Ledger, each_value
+from resources.ledger.states import FileState, chunked
 from resources.ledger.tables import batches, erasures, file_history, file_rows, files, looks, quarantine
 
 FILE_COLUMNS = (
@@ -29,6 +30,10 @@ ERASURE_COLUMNS = ("erasure_id", "source", "files", "rows", "refusals", "erased_
 """The columns of `operations.erasures`."""
 
 
+_FEW = 1000
+"""Up to so many newest files are found by index."""
+
+
 def select_files() -> Select[Any]:
     return select(*(files.c[name] for name in FILE_COLUMNS)).order_by(files.c.seq)
 
@@ -44,12 +49,15 @@ def select_erasures() -> Select[Any]:
     ).order_by(erasures.c.erased_at)  # fmt: skip
 
 
-def count_by_state(ledger: Ledger, source: str | None = None) -> dict[str, int]:
-    query = select(files.c.state, func.count()).group_by(files.c.state)
-    if source:
-        query = query.where(files.c.source == source)
+def count_by_state(ledger: Ledger, source: str | None = None, *, most: int | None = None) -> dict[str, int]:
+    """Files by state. most: count no further than this for a source and state, so that very many cost no more."""
+    counts: Counter[str] = Counter()
     with ledger.read() as connection:
-        return dict(connection.execute(query).tuples().all())
+        for of_source in [source] if source else each_value(connection, files.c.source):
+            for state in FileState:
+                some = select(files.c.seq).where(files.c.source == of_source, files.c.state == state).limit(most)
+                counts[state.value] += connection.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return {state: count for state, count in counts.items() if count}
 
 
 def count_states_of_batch(ledger: Ledger, batch_id: str) -> dict[str, int]:
@@ -69,13 +77,27 @@ def list_files(
 ) -> list[Row[Any]]:
     """Files, the newest last; at most the newest `limit` of them."""
     query = select_files().order_by(None).order_by(desc(files.c.seq))
-    for column, wanted in ((files.c.source, source), (files.c.state, state), (files.c.batch_id, batch_id)):
-        if wanted:
-            query = query.where(column == wanted)
-    if key_contains:
-        query = query.where(files.c.key.contains(key_contains, autoescape=True))
     with ledger.read() as connection:
+        if limit and limit <= _FEW and (source or state) and not (batch_id or key_contains):
+            # By these alone: with a second condition SQLite takes that one's index, and goes through all of the source.
+            newest = _newest(connection, source, state, limit)
+            return list(connection.execute(query.where(files.c.seq.in_(newest))))[::-1]
+        for column, wanted in ((files.c.source, source), (files.c.state, state), (files.c.batch_id, batch_id)):
+            if wanted:
+                query = query.where(column == wanted)
+        if key_contains:
+            query = query.where(files.c.key.contains(key_contains, autoescape=True))
         return list(connection.execute(query.limit(limit)))[::-1]
+
+
+def _newest(connection: Connection, source: str | None, state: str | None, limit: int) -> list[int]:
+    """Numbers of the newest files of a source, in a state, or both: for each of these the end of one run of an index."""
+    found: list[int] = []
+    for of_source in [source] if source else each_value(connection, files.c.source):
+        for of_state in [state] if state else FileState:
+            newest = select(files.c.seq).where(files.c.source == of_source, files.c.state == of_state)
+            found += connection.scalars(newest.order_by(desc(files.c.seq)).limit(limit))
+    return sorted(found)[-limit:]
 
 
 def last_seen(ledger: Ledger, source: str) -> datetime | None:
@@ -113,12 +135,16 @@ class FileStory:
 def find_files(ledger: Ledger, key_or_id: str) -> list[str]:
     """Ids of the files that a key (whole, without its source's folder, or its last parts) or a file id names."""
     with ledger.read() as connection:
-        exact = or_(files.c.file_id == key_or_id, files.c.key == key_or_id)
-        ends = and_(files.c.key.endswith("/" + key_or_id, autoescape=True))
-        for condition in (exact, ends):
-            found = list(connection.scalars(select(files.c.file_id).where(condition).order_by(files.c.seq)))
+        # Key by key of a store, as the index has them; the last resort reads every key.
+        stores = each_value(connection, files.c.store)
+        by_id = select(files.c.seq).where(files.c.file_id == key_or_id)
+        by_key = select(files.c.seq).where(files.c.store.in_(stores), files.c.key == key_or_id)
+        by_end = select(files.c.seq).where(files.c.key.endswith("/" + key_or_id, autoescape=True))
+        for queries in ((by_id, by_key), (by_end,)):
+            found = {seq for query in queries for seq in connection.scalars(query)}
+            ids = (select(files.c.seq, files.c.file_id).where(files.c.seq.in_(part)) for part in chunked(sorted(found)))
             if found:
-                return found
+                return [row.file_id for query in ids for row in connection.execute(query.order_by(files.c.seq))]
     return []
 
 

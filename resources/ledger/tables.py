@@ -247,6 +247,23 @@ aggregates = Table(
     comment="what each aggregate over all batches was made from; its table is published with its source's",
 )
 
+products = Table(
+    "products",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("source", String(64), nullable=False),
+    Column("due", Integer, nullable=False, comment="publications.seq that it is to be made from"),
+    Column("made", Integer, nullable=False, comment="publications.seq that it was made from; 0: never made"),
+    Column("failures", Integer, nullable=False, comment="tries that failed since it was due"),
+    Column("error", Text, comment="why the last try failed"),
+    Column("permanent", Boolean, nullable=False, comment="the next try would fail as well"),
+    Column("run_id", String(64), comment="run of the last try"),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_products_behind", "source", sqlite_where=text("made < due"), postgresql_where=text("made < due")),
+    comment="what is made from a batch's rows after its commit, and whether it is up to date",
+)
+
 publications = Table(
     "publications",
     metadata,

@@ -158,6 +158,10 @@ OF_SERVING: dict[str, Callable[[], None]] = {
 """Of a source with a second store; `tests/rates` dies there."""
 
 
+def prepare() -> None:
+    """Nothing is to be done before the product is imported."""
+
+
 def run(point: str, arguments: list[str]) -> None:
     """The `strandline` command with these arguments, dying at the point."""
     from cli.main import main

@@ -1,4 +1,5 @@
-"""`python -m tests.crash.warm`: starts `die_at` commands from a process that has imported the product already.
+"""`python -m tests.crash.warm MODULE`: starts commands that die at a point from a process that has imported the product
+already. The module, such as `tests.crash.die_at`, has `prepare()`, called before all imports, and `run(point, arguments)`.
 
 Each command is a process and a session of its own, as if started by a shell, four seconds sooner. Requests are lines
 of JSON on standard input, answers on standard output: ``{"start": {point, arguments, environment, log}}`` gives the
@@ -10,10 +11,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 PRELOAD = (
-    "alembic.command", "cli.drain", "cli.main", "dagster", "duckdb", "pipeline_assets.definitions",
+    "alembic.command", "cli.drain", "cli.forget", "cli.main", "dagster", "duckdb", "pipeline_assets.definitions",
+    "pipeline_assets.operations.event_log",
     "pipeline_assets.reading", "pyarrow.parquet", "pyiceberg.catalog.sql", "pyiceberg.table", "sensors.dead_runs",
     "sensors.looking",
 )  # fmt: skip
@@ -36,20 +39,17 @@ def serve() -> dict[str, Any] | None:
 
 def become(command: dict[str, Any]) -> None:
     """Be the started process."""
-    from tests.crash.die_at import run
-
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     log = os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(command["environment"])
-    run(command["point"], command["arguments"])
+    import_module(sys.argv[1]).run(command["point"], command["arguments"])
 
 
 if __name__ == "__main__":
-    from importlib import import_module
-
+    import_module(sys.argv[1]).prepare()
     for name in PRELOAD:
         import_module(name)
     print("ready", flush=True)

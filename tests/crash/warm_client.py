@@ -14,11 +14,14 @@ from tests.crash.sessions import end_session, own_environment
 
 
 class Warm:
-    """A process that starts `strandline` commands without the time to import them."""
+    """A process that starts `strandline` commands without the time to import them. module: says how they die."""
+
+    def __init__(self, module: str = "tests.crash.die_at") -> None:
+        self._module = module
 
     def __enter__(self) -> Warm:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.warm"],
+            [sys.executable, "-m", "tests.crash.warm", self._module],
             cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=own_environment(),
             start_new_session=True,

@@ -1,8 +1,7 @@
-"""`python -m tests.erasure.die POINT -- forget ...`: the command with the toy source, killed by itself at a point."""
+"""`strandline` with the toy source, killed by itself at a point; started by `tests.crash.warm`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from pipeline_assets import registry
@@ -32,11 +31,14 @@ AFTER: dict[str, Callable[[], None]] = {
 }
 """Nothing of the file is visible after these."""
 
-if __name__ == "__main__":
+
+def prepare() -> None:
     registry.SOURCES = (WITH_SUBJECT,)
     registry.get_source.__defaults__ = ((WITH_SUBJECT,),)
-    assert sys.argv[2] == "--", __doc__
-    {**BEFORE, **AFTER}[sys.argv[1]]()
+
+
+def run(point: str, arguments: list[str]) -> None:
+    {**BEFORE, **AFTER}[point]()
     from cli.main import main
 
-    main(sys.argv[3:], prog_name="strandline")
+    main(arguments, prog_name="strandline")

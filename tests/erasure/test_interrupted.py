@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,11 +19,11 @@ from resources.platform import Platform
 from resources.settings import Settings
 from sensors.looking import look_for_arrivals
 from tests.conftest import Put, putter
-from tests.crash.sessions import own_environment
+from tests.crash.sessions import wait_until
+from tests.crash.warm_client import Warm
 from tests.erasure.die import AFTER, BEFORE
 from tests.erasure.test_forget import SECRET, SECRET_KEY, Run, everywhere, strandline
 from tests.erasure.traces import traces
-from tests.log_lines import ROOT
 from tests.running import look_and_run, next_batch, rows_of, run, states, toy, visible
 from tests.toy_records import RECORDS
 from tests.toy_source import TOY
@@ -32,17 +31,23 @@ from tests.toy_source import TOY
 __all__ = ["strandline"]
 
 
-def killed(platform: Platform, point: str, *arguments: str) -> None:
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm("tests.erasure.die") as started:
+        yield started
+
+
+def kill(warm: Warm, platform: Platform, point: str, *arguments: str) -> None:
+    """Let `strandline forget` die at a point."""
     platform.close()
     settings = {"STRANDLINE_HOME": str(platform.settings.home), "STRANDLINE_LEASE_SECONDS": "900"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.erasure.die", point, "--", "forget", *arguments, "--yes"],
-        cwd=ROOT, env={**own_environment(), **settings}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, (point, done.stdout, done.stderr)
+    log = platform.settings.home.parent / f"{point}.log"
+    begun = warm.start(point, ["forget", *arguments, "--yes"], settings, log)
+    wait_until(lambda: begun.poll() is not None, 120.0, f"forgetting dies at {point}; see {log}")
+    assert begun.poll() == -signal.SIGKILL, (point, log.read_text())
 
 
-def test_killed_anywhere_the_next_one_finishes_it(platform: Platform, put: Put, strandline: Run) -> None:
+def test_killed_anywhere_the_next_one_finishes_it(platform: Platform, put: Put, strandline: Run, warm: Warm) -> None:
     """Each takes over from the dead one before it, at once, though the lease lasts for a quarter of an hour."""
     put("toy/a.csv", toy(1))
     put(SECRET_KEY, toy(SECRET))
@@ -51,7 +56,7 @@ def test_killed_anywhere_the_next_one_finishes_it(platform: Platform, put: Put, 
     strandline("drain", "--json")
     others = {"toy/a.csv": [1.0], "toy/b.csv": [2.0]}
     for point in BEFORE:
-        killed(platform, point, SECRET_KEY)
+        kill(warm, platform, point, SECRET_KEY)
         assert visible(platform) == {**others, SECRET_KEY: [SECRET]}, point
         assert unfinished(platform.ledger) == []
     put("toy/c.csv", toy(3))
@@ -59,7 +64,7 @@ def test_killed_anywhere_the_next_one_finishes_it(platform: Platform, put: Put, 
     others["toy/c.csv"] = [3.0]
     assert visible(platform) == {**others, SECRET_KEY: [SECRET]}
     for point in AFTER:
-        killed(platform, point, *([SECRET_KEY] if point == "erased" else []))
+        kill(warm, platform, point, *([SECRET_KEY] if point == "erased" else []))
         assert visible(platform) == others, point
         assert len(unfinished(platform.ledger)) == 1
     assert not reconcile(platform, TOY).balanced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,5 +116,41 @@ def settings_for(bucket: Bucket, home: Path, prefix: str = "", **options: Any) -
 @pytest.fixture
 def bucket_platform(bucket: Bucket, tmp_path: Path) -> Iterator[Platform]:
     made = Platform(settings_for(bucket, tmp_path / "home"))
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue, as somebody who is not the platform sees it."""
+
+    client: Any
+    url: str
+
+    def send(self, body: str) -> None:
+        self.client.send_message(QueueUrl=self.url, MessageBody=body)
+
+    @property
+    def left(self) -> int:
+        """Messages that are not deleted, be they in sight or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def wait_until_seen(self) -> None:
+        """Wait for received messages to come into sight again."""
+        time.sleep(1.1)
+
+
+@pytest.fixture
+def queue(moto: str) -> Queue:
+    client, name = servers.client(moto, "sqs"), f"queue-{uuid.uuid4().hex[:8]}"
+    return Queue(client, client.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1"})["QueueUrl"])
+
+
+@pytest.fixture
+def told_platform(moto_bucket: Bucket, queue: Queue, tmp_path: Path) -> Iterator[Platform]:
+    """One that a queue tells of what lands, and that lists seldom."""
+    made = Platform(settings_for(moto_bucket, tmp_path / "home", queue_url=queue.url, listing_interval_seconds=900))
     yield made
     made.close()

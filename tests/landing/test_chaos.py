@@ -9,8 +9,6 @@ import json
 import os
 import random
 import time
-import uuid
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
@@ -27,8 +25,8 @@ from resources.ledger.queries import list_files
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals
 from tests.landing import servers
-from tests.landing.conftest import Bucket, new_bucket, settings_for
-from tests.landing.test_notifications import TEST_EVENT, Queue, eventbridge, record, records, sns
+from tests.landing.conftest import Bucket, Queue, settings_for
+from tests.landing.test_notifications import TEST_EVENT, eventbridge, record, records, sns
 from tests.model.stepping import SteppedRun, stepped
 from tests.running import LIMITS, Silent, run, toy, visible
 from tests.toy_source import TOY
@@ -40,21 +38,13 @@ KEYS = ("toy/a.csv", "toy/b c+d.csv", "toy/ü%2F%20+.csv", "toy/100%", "toy/é/"
 
 
 @pytest.fixture
-def bucket(moto: str) -> Bucket:
-    return new_bucket(moto)
+def bucket(moto_bucket: Bucket) -> Bucket:
+    return moto_bucket
 
 
 @pytest.fixture
-def queue(moto: str) -> Queue:
-    client, name = servers.client(moto, "sqs"), f"queue-{uuid.uuid4().hex[:8]}"
-    return Queue(client, client.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1"})["QueueUrl"])
-
-
-@pytest.fixture
-def platform(bucket: Bucket, queue: Queue, tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(settings_for(bucket, tmp_path / "home", queue_url=queue.url, listing_interval_seconds=900))
-    yield made
-    made.close()
+def platform(told_platform: Platform) -> Platform:
+    return told_platform
 
 
 def message(chance: random.Random, key: str, bucket: Bucket) -> str:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,7 @@ from sensors.discovery import discover
 from sensors.looking import look_for_arrivals
 from sensors.notifications import Notice, Received, Unreadable, parse, receive
 from tests.landing import servers
-from tests.landing.conftest import Bucket, new_bucket, settings_for
+from tests.landing.conftest import Bucket, Queue, settings_for
 from tests.toy_source import TOY
 
 TEST_EVENT = {
@@ -108,44 +104,14 @@ def test_the_region_of_a_queue_is_in_its_address() -> None:
     assert _region_in("http://localhost:4566") is None
 
 
-@dataclass(frozen=True)
-class Queue:
-    """A queue, as somebody who is not the platform sees it."""
-
-    client: Any
-    url: str
-
-    def send(self, body: str) -> None:
-        self.client.send_message(QueueUrl=self.url, MessageBody=body)
-
-    @property
-    def left(self) -> int:
-        """Messages that are not deleted, be they in sight or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
-
-    def wait_until_seen(self) -> None:
-        """Wait for received messages to come into sight again."""
-        time.sleep(1.1)
+@pytest.fixture
+def bucket(moto_bucket: Bucket) -> Bucket:
+    return moto_bucket
 
 
 @pytest.fixture
-def bucket(moto: str) -> Bucket:
-    return new_bucket(moto)
-
-
-@pytest.fixture
-def queue(moto: str) -> Queue:
-    client, name = servers.client(moto, "sqs"), f"queue-{uuid.uuid4().hex[:8]}"
-    return Queue(client, client.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1"})["QueueUrl"])
-
-
-@pytest.fixture
-def platform(bucket: Bucket, queue: Queue, tmp_path: Path) -> Iterator[Platform]:
-    made = Platform(settings_for(bucket, tmp_path / "home", queue_url=queue.url, listing_interval_seconds=900))
-    yield made
-    made.close()
+def platform(told_platform: Platform) -> Platform:
+    return told_platform
 
 
 def receive_all(platform: Platform, prefixes: dict[str, str] | None = None) -> Received:

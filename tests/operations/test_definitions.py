@@ -11,7 +11,14 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import Overrides, build_defs
-from pipeline_assets.operations.schedules import BALANCE_JOB, CRONS, HEALTH_JOB, MAINTENANCE_JOB, unfinished
+from pipeline_assets.operations.schedules import (
+    BALANCE_JOB,
+    CRONS,
+    HEALTH_JOB,
+    HISTORY_JOB,
+    MAINTENANCE_JOB,
+    unfinished,
+)
 from pipeline_assets.source_defs import PROCESS_TAG
 from resources.ledger.leases import this_process
 from resources.platform import Platform
@@ -19,7 +26,7 @@ from tests.conftest import Put
 from tests.running import look_and_run, toy
 from tests.toy_source import TOY
 
-ASSETS = {"ledger_balance", "health", "lake_maintenance"}
+ASSETS = {"ledger_balance", "health", "lake_maintenance", "dagster_history"}
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def test_every_asset_tells_what_it_is(defs: dg.Definitions) -> None:
 
 
 def test_every_job_has_a_schedule_that_is_on(defs: dg.Definitions) -> None:
-    for name in (HEALTH_JOB, BALANCE_JOB, MAINTENANCE_JOB):
+    for name in (HEALTH_JOB, BALANCE_JOB, MAINTENANCE_JOB, HISTORY_JOB):
         schedule = defs.resolve_schedule_def(name)
         assert schedule.cron_schedule == CRONS[name]
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING

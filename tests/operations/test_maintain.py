@@ -67,6 +67,14 @@ def test_small_files_become_one_and_every_row_stays(drained: Platform) -> None:
     assert maintain(drained, TOY, "maintain-2").merged == 0
 
 
+def test_readers_need_not_pass_over_the_files_that_went(drained: Platform) -> None:
+    maintain(drained, TOY, "maintain-1")
+    table = drained.lake.catalog.load_table(drained.lake.identifier(READINGS))
+    snapshot = table.snapshot_by_id(published_snapshots(drained.ledger, "toy")["readings"] or 0)
+    assert snapshot is not None
+    assert [manifest.deleted_files_count for manifest in snapshot.manifests(table.io)] == [0]
+
+
 def test_batches_go_on_after_it(drained: Platform, put: Put) -> None:
     maintain(drained, TOY, "maintain-1")
     put("toy/2.csv", toy(99))

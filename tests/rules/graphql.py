@@ -52,11 +52,11 @@ class Deployment:
         (answer,) = result.data.values()
         return dict(answer)
 
-    def launch(self, partition: str | None, tags: Mapping[str, str] = {}) -> str:
-        """Launch the source's job as the UI does for one partition; the run's id."""
+    def launch(self, partition: str | None, tags: Mapping[str, str] = {}, job: str = "toy_ingest") -> str:
+        """Launch a job as the UI does, the source's for one partition; the run's id."""
         of_partition = {"dagster/partition": partition} if partition else {}
         params = {
-            "selector": {**_REPOSITORY, "jobName": "toy_ingest"},
+            "selector": {**_REPOSITORY, "jobName": job},
             "mode": "default",
             "executionMetadata": {
                 "tags": [{"key": key, "value": value} for key, value in {**of_partition, **tags}.items()]
@@ -125,10 +125,12 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = 90.0) -> N
 
 
 @contextmanager
-def deployment(platform: Platform, folder: Path) -> Iterator[Deployment]:
-    """On the platform that the environment names as well."""
+def deployment(platform: Platform, folder: Path, config: Mapping[str, Any] | None = None) -> Iterator[Deployment]:
+    """On the platform that the environment names as well. config: of the instance, as in dagster.yaml; without it runs
+    are launched at once, past any queue."""
+    options: dict[str, Any] = {"overrides": dict(config)} if config else {"synchronous_run_coordinator": True}
     with (
-        instance_for_test(temp_dir=str(folder), synchronous_run_coordinator=True) as instance,
+        instance_for_test(temp_dir=str(folder), **options) as instance,
         WorkspaceProcessContext(instance, ModuleTarget(_LOCATION, None, None, _LOCATION)) as workspace,
     ):
         yield Deployment(platform, instance, workspace)

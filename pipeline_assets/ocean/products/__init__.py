@@ -1,0 +1,1 @@
+"""What is made of a cruise's rows: CF NetCDF, a report, statistics in DynamoDB."""

@@ -1,0 +1,121 @@
+"""What a product is: files made from the rows of one batch after its commit, such as a document, a picture, NetCDF.
+
+Nothing here imports Dagster, so that `make` is a plain function that a test or a notebook calls. `product_run` runs it,
+`product_defs` makes the Dagster objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a product is made from.
+
+    rows: by table, all rows of the batch (in a source with groups: of the group), files in the order of their keys and
+          their rows as the reader gave them, with `file_id` and `batch_id`. A table is read when it is asked for.
+    folder: empty, and the product's own; what is in it when `make` returns is the product.
+    config: the source's configuration.
+    partition: the group, or the batch's id.
+    products: by name, the folders of the products that it comes after.
+    """
+
+    rows: Mapping[str, pa.Table]
+    folder: Path
+    config: Any
+    partition: str
+    products: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found in a product. metadata: numbers and short texts by name."""
+
+    passed: bool
+    description: str
+    metadata: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What `make` tells of the product, besides the files in its folder.
+
+    markdown: shown on the asset's page. picture: a PNG shown there, of at most 100 kB.
+    metadata: numbers and short texts, by name. checks: a finding for each check that the product declares.
+    """
+
+    markdown: str = ""
+    picture: bytes | None = None
+    metadata: Mapping[str, str | int | float] = field(default_factory=dict)
+    checks: Mapping[str, Finding] = field(default_factory=dict)
+
+
+def _always(config: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Product:
+    """Files made from the committed rows of a batch: an asset after the tables, in the same partition and job.
+
+    It is made in a reader process, with limits of time and memory, and takes the place of its older generation whole.
+    When it fails, its asset fails; files, tables and other products are as they were, and it can be materialized alone.
+
+    of: the tables that it is made from. after: products of the same source that it is made from.
+    make: what is there to a folder with files. A pure function; it raises Refused when it cannot be made of these rows.
+    columns: of some of these tables, the only columns that it needs; the others are not read.
+    is_on: from the source's configuration, whether there is such a product at all.
+    when_empty: whether `make` is called also for a batch that has no rows any more, to take away what it put elsewhere.
+    checks: for each check whose finding `make` reports, what it is about.
+    preload: modules that `make` imports inside of it; they are imported once, before it is called.
+    kinds: what it consists of, for the UI, such as ``netcdf``.
+    """
+
+    name: str
+    description: str
+    of: tuple[str, ...]
+    make: Callable[[Making], ProductResult]
+    after: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_on: Callable[[Any], bool] = _always
+    when_empty: bool = False
+    checks: Mapping[str, str] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset({"file"})
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", self.name):
+            raise ValueError(f"product name {self.name!r}: use lower-case letters, digits and underscores")
+        if not self.of:
+            raise ValueError(f"product {self.name}: `of` names the tables that it is made from; at least one is needed")
+
+
+def check_products(source: str, products: tuple[Product, ...], tables: Mapping[str, Collection[str]]) -> None:
+    """Raises ValueError unless every product is made from tables and earlier products of its source.
+
+    tables: the columns of each.
+    """
+    known: list[str] = []
+    for product in products:
+        for what, names, there in (("of", product.of, tuple(tables)), ("after", product.after, tuple(known))):
+            unknown = [name for name in names if name not in there]
+            if unknown:
+                raise ValueError(
+                    f"product {source}.{product.name}: `{what}` names {', '.join(map(repr, unknown))}; expected "
+                    f"{'tables' if what == 'of' else 'products declared before it'}: {', '.join(there) or 'there are none'}"
+                )
+        for table, columns in product.columns.items():
+            unknown = [name for name in columns if table not in product.of or name not in tables[table]]
+            if unknown:
+                raise ValueError(
+                    f"product {source}.{product.name}: `columns` names {', '.join(map(repr, unknown))} of {table}, which is no "
+                    "column of a table that it is made from"
+                )
+        known.append(product.name)

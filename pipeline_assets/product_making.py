@@ -1,0 +1,112 @@
+"""What a reader process does to make a product: read the batch's rows from data files, and call its function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from pipeline_assets.landed_file import Refused
+from pipeline_assets.product import Making, Product, ProductResult
+from resources.errors import PermanentFailure
+
+
+class ProductFailed(PermanentFailure):
+    """A product cannot be made. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The rows of some files in one table. paths: data files that may hold them. file_ids: in the order wanted."""
+
+    paths: tuple[str, ...]
+    schema: pa.Schema
+    file_ids: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class ProductTask:
+    """One product of one batch."""
+
+    product: Product
+    config: BaseModel
+    partition: str
+    tables: Mapping[str, TableFiles]
+    folder: str
+    products: Mapping[str, str]
+
+
+class RowsOfBatch(Mapping[str, pa.Table]):
+    """A batch's rows by table, each table read when it is first asked for."""
+
+    def __init__(self, tables: Mapping[str, TableFiles]) -> None:
+        self._tables = tables
+        self._read: dict[str, pa.Table] = {}
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in self._read:
+            self._read[name] = read_rows(self._tables[name])
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+def read_rows(table: TableFiles) -> pa.Table:
+    """Rows of files, file by file; within a file as they were written. Raises OSError when they are not there any more."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    if not table.rows:
+        return table.schema.empty_table()
+    data = ds.dataset([path.removeprefix("file://") for path in table.paths], schema=table.schema, format="parquet")
+    rows = data.to_table(filter=ds.field("file_id").isin(table.file_ids))
+    if rows.num_rows != table.rows:
+        # Data files changed between asking the ledger and reading them; the next try asks again.
+        raise OSError(f"found {rows.num_rows} rows in the data files, where the ledger counts {table.rows}")
+    rank = pc.index_in(rows["file_id"], value_set=pa.array(table.file_ids))
+    return rows.take(pc.array_sort_indices(rank))  # which keeps the order within a file
+
+
+def make_product(task: ProductTask) -> ProductResult:
+    """Make a product in its folder. Runs in a reader process. Raises ProductFailed for what its function got wrong."""
+    product = task.product
+    folder = Path(task.folder)
+    rows = RowsOfBatch(task.tables)
+    making = Making(rows, folder, task.config, task.partition, {name: Path(at) for name, at in task.products.items()})
+    try:
+        result = product.make(making)
+    except (OSError, MemoryError):
+        raise
+    except Refused as refused:
+        raise ProductFailed(
+            f"{product.name} cannot be made of these rows ({refused.error_class}): {refused}"
+        ) from refused
+    except Exception as error:
+        raise ProductFailed(
+            f"{product.make.__name__} failed with {type(error).__name__}: {error}. The rows are unusual, or the function has "
+            f"a fault that they show. Mend it, and materialize {product.name} again."
+        ) from error
+    problems = _problems(product, result, folder)
+    if problems:
+        raise ProductFailed(
+            f"{product.make.__name__} has a fault: {problems}. Mend it, and materialize {product.name} again."
+        )
+    return result
+
+
+def _problems(product: Product, result: object, folder: Path) -> str:
+    if not isinstance(result, ProductResult):
+        return f"it gave {type(result).__name__}, not a ProductResult"
+    if result.checks.keys() != product.checks.keys():
+        return f"it reported the checks {sorted(result.checks)}, and declares {sorted(product.checks)}"
+    if not any(path.is_file() for path in folder.rglob("*")):
+        return "it left no file in its folder"
+    return ""

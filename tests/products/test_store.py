@@ -1,0 +1,74 @@
+"""Where products lie: whole or not at all, under any partition's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resources.products import FolderProducts, Place, folder_name
+from resources.settings import Settings
+
+PLACE = Place("toy", "a/b", "report")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderProducts:
+    return FolderProducts(tmp_path / "products")
+
+
+def write(store: FolderProducts, place: Place, text: str) -> Path:
+    made = store.begin(place)
+    (made / "a.txt").write_text(text)
+    return store.put(place, made)
+
+
+def everything(store: FolderProducts) -> list[str]:
+    return sorted(path.name for path in store.root.rglob("*") if path.is_file())
+
+
+def test_a_generation_takes_the_place_of_the_older_one_and_nothing_of_that_is_left(store: FolderProducts) -> None:
+    first = write(store, PLACE, "one")
+    assert first == store.root / "toy" / "a%2Fb" / "report" == store.find(PLACE)
+    assert (first / "a.txt").read_text() == "one"
+    half = store.begin(PLACE)
+    (half / "b.txt").write_text("half")
+    assert (first / "a.txt").read_text() == "one", "what is begun is not there yet"
+    store.drop(half)
+    second = write(store, PLACE, "two")
+    assert second == first
+    assert (second / "a.txt").read_text() == "two"
+    assert everything(store) == ["a.txt"]
+
+
+def test_products_and_partitions_do_not_disturb_each_other(store: FolderProducts) -> None:
+    others = [Place("toy", "a/b", "report-2"), Place("toy", "a", "report"), Place("ns__toy", "a/b", "report")]
+    for place in (PLACE, *others):
+        write(store, place, str(place))
+    store.remove(PLACE)
+    assert store.find(PLACE) is None
+    store.remove(PLACE)
+    assert [(store.find(place) / "a.txt").read_text() for place in others] == list(map(str, others))  # type: ignore[operator]
+    store.remove_partition("toy", "a/b")
+    assert store.find(others[0]) is None
+    assert store.find(others[1]) is not None
+    store.remove_partition("toy", "nosuch")
+
+
+def test_folders_tell_partitions_apart_and_stay_where_they_belong() -> None:
+    plain = "33RR20160208 (leg 1)"
+    assert folder_name(plain) == plain
+    odd = ["..", ".", ".hidden", "a/b", "a%2Fb", "Ü", "a\\b", "a:b", "x" * 400, "x" * 401, "é" * 100]
+    names = [folder_name(name) for name in odd]
+    assert len(set(names)) == len(odd)
+    for name in names:
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert len(name.encode()) <= 150
+
+
+def test_the_folder_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+    assert Settings.load().products_folder == tmp_path / "home" / "products"
+    monkeypatch.setenv("STRANDLINE_PRODUCTS", str(tmp_path / "elsewhere"))
+    assert Settings.load().products_folder == tmp_path / "elsewhere"
