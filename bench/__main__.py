@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, health, intake, latency, ocean, planning, scale, small_files
+from bench import bucket, ecg, health, intake, latency, ocean, planning, rates, scale, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
@@ -19,6 +19,10 @@ BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
     "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
     "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
     "health": (lambda at: health.compare(at, 2000, 1000, 3), lambda at: health.compare(at, 20, 5, 1)),
+    "rates": (
+        lambda at: rates.compare(at, {50_000: 5, 5_000_000: 1}),
+        lambda at: rates.compare(at, {2_000: 1}),
+    ),
     "scale": (
         lambda at: [*scale.compare(at, (1000, 10), (1_000_000, 10_000), 9), *intake.measure(at, 5000, 200_000, 50_000)],
         lambda at: [*scale.compare(at, (100, 10), (400, 20), 1), *intake.measure(at, 40, 2000, 50)],

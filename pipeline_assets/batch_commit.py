@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline_assets.batch_context import BatchContext, Work
+from pipeline_assets.batch_hold import hold_if_too_many_refused
 from pipeline_assets.generations import STAYS, keep_what_stood, older_replaced
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.source import FileSource
@@ -15,7 +17,7 @@ from resources.lake.lake import Committed, TableName
 from resources.ledger import FileState
 from resources.ledger.aggregates import snapshots_in_use
 from resources.ledger.batches import Claim, is_known
-from resources.ledger.erasure import forgotten_among
+from resources.ledger.erasure import check_turn, forgotten_among
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import (
     NO_RIVALS,
@@ -34,24 +36,9 @@ from resources.platform import Platform
 
 def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbeat) -> dict[str, Committed]:
     """Write every table and publish them together. The caller's claim ends with it."""
-    platform, source, reporter = context.platform, context.source, context.reporter
-    ledger = platform.ledger
+    platform, source, ledger = context.platform, context.source, context.platform.ledger
     with _commit_turn(context, claimed, heartbeat) as turn:
-        forgotten = forgotten_among(ledger, work.outcomes)
-        work.outcomes |= {file_id: Outcome(file_id, FileState.FORGOTTEN) for file_id in forgotten}
-        good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
-        others = rivals(ledger, good) if source.overwrite == "replace" else NO_RIVALS
-        for file_id in others.outdated:
-            work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
-        doubles = _mark_duplicates(platform, source, work)
-        mine = files_with_rows(ledger, [*(file.file_id for file in claimed.files), *claimed.older])
-        keep_what_stood(platform, source, claimed, work.outcomes, mine, reporter)
-        replaced = older_replaced(claimed, work.outcomes)
-        stays = {
-            i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS
-        } | claimed.older.keys() - replaced
-        remove = others.to_remove | (mine - stays)
-        unwanted = others.outdated | doubles | forgotten
+        change = _serve_first(context, claimed, work, turn)
         base = published_snapshots(ledger, source.name)
         in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
         write = partial(
@@ -61,14 +48,14 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             knows_batch=partial(is_known, ledger),
         )
         tables: dict[str, Committed] = {}
-        for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, remove)):
+        for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
             name = TableName(source.name, table)
             before, used = base.get(table), in_use.get(table, set())
             added = work.data_files.get(table, [])
-            committed = write(name, base=before, add=added, remove_file_ids=remove, in_use=used)
-            if unwanted:
+            committed = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
+            if change.unwanted:
                 built = committed.snapshot_id
-                committed = write(name, base=built, add=[], remove_file_ids=unwanted, keep=before, in_use=used)
+                committed = write(name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used)
             tables[table] = committed
         heartbeat.stop()
         publish(
@@ -80,8 +67,8 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
                 **{table: committed.snapshot_id for table, committed in tables.items()},
             },
             list(work.outcomes.values()),
-            superseded=sorted((others.older | replaced) - others.outdated),
-            rows_removed=sorted(remove),
+            superseded=sorted(change.superseded),
+            rows_removed=sorted(change.remove),
             products=[product.name for product in source.products_of(context.config)],
         )
     return tables
@@ -92,6 +79,61 @@ def _to_commit(source: FileSource, touched: Collection[str]) -> list[str]:
     still loses the rows of files that are read again."""
     declared = [table.name for table in source.tables if not table.dataset or table.name in touched]
     return [*declared, *sorted(set(touched) - set(source.table_names))]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a commit does to the tables beside adding the batch's rows."""
+
+    remove: frozenset[str]
+    """files whose earlier rows go"""
+    unwanted: frozenset[str]
+    """files that have rows in the batch's data files, and must not get in"""
+    superseded: frozenset[str]
+    stays: frozenset[str]
+    """files whose earlier rows stay"""
+
+
+def _serve_first(context: BatchContext, claimed: Claim, work: Work, turn: Lease) -> _Change:
+    """Decide the commit; where a source has a second store, ask that first, and commit there."""
+    serving, ledger = context.source.serving, context.platform.ledger
+    if serving is None or not claimed.files:
+        return _decide(context, claimed, work, frozenset())
+    with serving.load(context.platform, claimed, turn, context.config) as load:
+        refused = load.stage(work.data_files)
+        for file_id, refusal in refused.items():
+            work.outcomes[file_id] = replace(
+                work.outcomes[file_id], state=FileState.QUARANTINED, rows={}, refusal=refusal
+            )
+        if refused:
+            hold_if_too_many_refused(context.source, claimed, work)
+        change = _decide(context, claimed, work, frozenset(refused))
+        keep = {i for i, o in work.outcomes.items() if o.state == FileState.COMMITTED} - change.stays
+        check_turn(ledger, turn)
+        load.commit(keep, ({file.file_id for file in claimed.files} | change.remove) - keep - change.stays)
+    return change
+
+
+def _decide(context: BatchContext, claimed: Claim, work: Work, refused: frozenset[str]) -> _Change:
+    """refused: files that were refused after their rows were written."""
+    platform, source, ledger = context.platform, context.source, context.platform.ledger
+    forgotten = forgotten_among(ledger, work.outcomes)
+    work.outcomes |= {file_id: Outcome(file_id, FileState.FORGOTTEN) for file_id in forgotten}
+    good = [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED]
+    others = rivals(ledger, good) if source.overwrite == "replace" else NO_RIVALS
+    for file_id in others.outdated:
+        work.outcomes[file_id] = Outcome(file_id, FileState.SUPERSEDED)
+    doubles = _mark_duplicates(platform, source, work)
+    mine = files_with_rows(ledger, [*(file.file_id for file in claimed.files), *claimed.older])
+    keep_what_stood(platform, source, claimed, work.outcomes, mine, context.reporter)
+    replaced = older_replaced(claimed, work.outcomes)
+    stays = {i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS} | claimed.older.keys() - replaced
+    return _Change(
+        remove=frozenset(others.to_remove | (mine - stays)),
+        unwanted=frozenset(others.outdated | doubles | forgotten | refused),
+        superseded=frozenset((others.older | replaced) - others.outdated),
+        stays=frozenset(stays),
+    )
 
 
 def _mark_duplicates(platform: Platform, source: FileSource, work: Work) -> frozenset[str]:

@@ -9,13 +9,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pebble import ProcessExpired, ProcessFuture
 from pydantic import BaseModel
 
 from pipeline_assets.batch_commit import commit
 from pipeline_assets.batch_context import BatchContext, Reporter, Work
-from pipeline_assets.batch_report import BatchReport, RefusedFile, log_refused, log_report, log_unfinished
+from pipeline_assets.batch_hold import BatchHeld as BatchHeld
+from pipeline_assets.batch_hold import hold_if_too_many_refused, refused_files
+from pipeline_assets.batch_report import BatchReport, log_report, log_unfinished
 from pipeline_assets.columns import arrow_schema
 from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.heartbeat import Heartbeat
@@ -23,7 +26,6 @@ from pipeline_assets.reading import SliceTask, draw, read_slice
 from pipeline_assets.reading_units import Unit, units
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
-from resources.errors import PermanentFailure
 from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
 from resources.ledger.batches import Claim, ClaimedFile, claim, give_back
@@ -45,10 +47,6 @@ _PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
 _LONGEST_ERROR = 2000
 
 _log = logging.getLogger(f"{OUTSIDE_EVENT_LOG}.batch")
-
-
-class BatchHeld(PermanentFailure):
-    """The batch was stopped before anything of it was visible. The message says why and what to do."""
 
 
 def preload_for(source: FileSource, files: int) -> list[str]:
@@ -127,13 +125,15 @@ def _give_back(platform: Platform, claimed: Claim, error: str, *, hold: bool = F
 def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) -> BatchReport:
     platform, source = context.platform, context.source
     started = time.monotonic()
+    if source.prepare is not None:
+        context = replace(context, config=source.prepare(platform, context.config))
     folders = _folders(platform, source)
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
         with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
             work = _read_all(context, claimed, folders, pool)
-            _hold_if_too_many_refused(source, claimed, work)
+            hold_if_too_many_refused(source, claimed, work)
             drawn = _begin_picture(context, claimed, work, pool)
             _ensure_tables_of_datasets(platform, source, work)
             tables = commit(context, claimed, work, heartbeat)
@@ -254,19 +254,6 @@ def _blame(error: BaseException, platform: Platform) -> Refusal:
     )
 
 
-def _hold_if_too_many_refused(source: FileSource, claimed: Claim, work: Work) -> None:
-    total, refused = len(work.outcomes), work.refused
-    if claimed.batch.released or total < source.hold_from_files or refused <= source.hold_above * total:
-        return
-    log_refused(claimed.batch.batch_id, _refused_files(claimed, work))
-    classes = Counter(o.refusal.error_class for o in work.outcomes.values() if o.refusal).most_common(5)
-    raise BatchHeld(
-        f"{refused} of {total} files were refused ({', '.join(f'{name} {count}' for name, count in classes)}), more than "
-        f"{source.hold_above:.0%}. Nothing of the batch is visible. Mend the cause and materialize the batch again, or "
-        f"let it pass: strandline release {claimed.batch.batch_id}"
-    )
-
-
 def _begin_picture(
     context: BatchContext, claimed: Claim, work: Work, pool: ReaderPool
 ) -> tuple[ClaimedFile, ProcessFuture] | None:
@@ -313,7 +300,7 @@ def _report(
         committed=sum(o.state == FileState.COMMITTED for o in outcomes),
         size_bytes=sum(file.size_bytes for file in claimed.files),
         gone=sum(o.state in {FileState.DELETED, FileState.SUPERSEDED, FileState.FORGOTTEN} for o in outcomes),
-        refused=_refused_files(claimed, work),
+        refused=refused_files(claimed, work),
         rows=dict(rows),
         readers=dict(sorted(Counter(o.reader for o in outcomes if o.reader).items())),
         tables=tables,
@@ -321,9 +308,3 @@ def _report(
         picture=picture,
         picture_key=picture_key,
     )
-
-
-def _refused_files(claimed: Claim, work: Work) -> tuple[RefusedFile, ...]:
-    keys = {file.file_id: file.key for file in claimed.files}
-    refused = [RefusedFile(o.file_id, keys[o.file_id], o.refusal) for o in work.outcomes.values() if o.refusal]
-    return tuple(sorted(refused, key=lambda item: item.key))

@@ -41,7 +41,17 @@ _OF_CODE: tuple[type[BaseException], ...] = (
 )
 """What only a change of the code or the configuration mends."""
 _TRANSIENT: tuple[type[BaseException], ...] = (OSError, EOFError, MemoryError, TransientFailure)
-_LIBRARIES_TRANSIENT = ("pyarrow", "pyiceberg", "botocore", "boto3", "urllib3", "psycopg2", "sqlite3", "requests")
+_LIBRARIES_TRANSIENT = (
+    "pyarrow",
+    "pyiceberg",
+    "botocore",
+    "boto3",
+    "urllib3",
+    "psycopg",
+    "psycopg2",
+    "sqlite3",
+    "requests",
+)
 """Their exceptions tell of what is outside, also where they are ValueErrors: pyarrow's of a file that is cut short."""
 _STATEMENTS_AT_FAULT = frozenset(
     {"ProgrammingError", "ArgumentError", "CompileError", "InvalidRequestError", "StatementError"}

@@ -11,6 +11,8 @@ NAMES = [
     "ecg",
     "ocean",
     "health",
+    "places",
+    "rates",
 ]
 """Each is a folder beside this file, whose source.py declares the FileSource of that name."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -19,10 +19,14 @@ from pipeline_assets.columns import Schema, description_of, own_names
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.product import Product, check_products
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
+from pipeline_assets.serving import Serving
 from pipeline_assets.source_check import SourceCheck
 from resources.landing.shards import DateShards
 from resources.ledger.arrivals import Delivery
 from resources.ledger.assembly import group_batch_id
+
+if TYPE_CHECKING:
+    from resources.platform import Platform
 
 SOURCE_NAME = r"[a-z][a-z0-9_]{0,40}"
 """What a source may be called."""
@@ -176,6 +180,10 @@ class FileSource:
             `STRANDLINE_EXPECT_EVERY_HOURS` replaces it.
     shards: how its keys are sharded by date, so that listing can leave out folders in which no more files land. The
             setting STRANDLINE_DATE_SHARDS says so for a deployment.
+    prepare: the platform and the configuration, to the configuration as reading needs it: with what only the platform
+             knows, asked once a run.
+    serving: a second store that holds its rows, such as a database behind an API.
+    after: sources whose landed files are read before this one's, because reading these leans on them.
     subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
     on_conflict: what a person does when a dataset's table cannot take its rows any more, because its schema changed.
     hold_above: the share of refused files above which a batch is held back, in batches of `hold_from_files` or more.
@@ -207,6 +215,9 @@ class FileSource:
     hold_from_files: int = 50
     kinds: frozenset[str] = field(default_factory=frozenset)
     expect_every: timedelta | None = None
+    prepare: Callable[[Platform, Any], BaseModel] | None = None
+    serving: Serving | None = None
+    after: tuple[str, ...] = ()
     subject: str | None = None
 
     def __post_init__(self) -> None:

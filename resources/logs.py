@@ -135,8 +135,10 @@ def _secrets(settings: Settings) -> tuple[str, ...]:
     found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
     if settings.slack_token is not None:
         found.add(settings.slack_token.get_secret_value())
-    if settings.ledger_url is not None:
-        address = settings.ledger_url.get_secret_value()
+    for url in (settings.ledger_url, settings.serving_url, settings.serving_reader_url):
+        if url is None:
+            continue
+        address = url.get_secret_value()
         parts = urlsplit(address)
         _user, _, password = parts.netloc.rpartition("@")[0].partition(":")
         found |= {address, password} | {value for name, value in parse_qsl(parts.query) if "pass" in name}

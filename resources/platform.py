@@ -12,12 +12,13 @@ from resources.landing.store import LandingStore
 from resources.ledger import Ledger
 from resources.notifier import LogNotifier, Notifier
 from resources.products import FolderProducts, ProductStore
+from resources.serving.database import Serving
 from resources.settings import S3Address, Settings
 from resources.slack import SlackNotifier
 
 
 class Platform:
-    """Settings, landing store, ledger and lake of one deployment. Making it opens nothing."""
+    """Settings, landing store, ledger, lake and serving database of one deployment. Making it opens nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -60,11 +61,18 @@ class Platform:
         return Lake(self.settings.lake_folder, self.settings.table_prefix)
 
     @cached_property
+    def serving(self) -> Serving:
+        settings = self.settings
+        urls = (settings.serving_url, settings.serving_reader_url)
+        url, reader_url = (None if url is None else url.get_secret_value() for url in urls)
+        return Serving(url, reader_url, settings.serving_folder, settings.serving_schema)
+
+    @cached_property
     def products(self) -> ProductStore:
         return FolderProducts(self.settings.products_folder)
 
     def close(self) -> None:
         """Let go of connections. Using the platform again opens them anew."""
-        for name in ("ledger", "lake"):
+        for name in ("ledger", "lake", "serving"):
             if name in self.__dict__:
                 self.__dict__[name].close()

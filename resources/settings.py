@@ -93,6 +93,14 @@ class Settings(BaseSettings):
         Field(description="postgresql://user:password@host/database of the ledger; default SQLite in <home>."),
     ] = None
 
+    serving_url: Annotated[
+        SecretStr | None,
+        Field(description="postgresql://user:password@host/database that serves rates; default a server in <home>."),
+    ] = None
+    serving_reader_url: Annotated[
+        SecretStr | None, Field(description="The same, where queries go: a reader endpoint; default serving_url.")
+    ] = None
+
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
     file_memory_mb: Annotated[int, Field(ge=1024, description="Address space that a reader process may use, MiB.")] = (
@@ -277,6 +285,17 @@ class Settings(BaseSettings):
             raise ValueError("write an @ in user or password as %40")
         return value
 
+    @field_validator("serving_url", "serving_reader_url")
+    @classmethod
+    def _serving(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and not re.match(r"postgresql(\+psycopg)?://", value.get_secret_value()):
+            raise ValueError("expected postgresql://user:password@host/database")
+        if value is not None and value.get_secret_value().count("@") > 1:
+            raise ValueError("write an @ in user or password as %40")
+        if value is not None and info.field_name == "serving_reader_url" and not info.data.get("serving_url"):
+            raise ValueError("set STRANDLINE_SERVING_URL as well, to where prices are written")
+        return value
+
     @classmethod
     def load(cls) -> Settings:
         """Settings from the environment. Raises SettingsError naming each wrong variable."""
@@ -301,6 +320,16 @@ class Settings(BaseSettings):
     def ledger_schema(self) -> str:
         """The ledger's schema where one database holds several."""
         return f"{self.table_prefix}strandline"
+
+    @property
+    def serving_folder(self) -> Path:
+        """Where the embedded serving database is, for a deployment without `serving_url`."""
+        return self.home / "serving"
+
+    @property
+    def serving_schema(self) -> str:
+        """The schema of the serving database's tables."""
+        return f"{self.table_prefix}rates"
 
     @property
     def lake_folder(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline_assets.registry import SOURCES
+from pipeline_assets.registry import SOURCES, get_source
 from pipeline_assets.source import FileSource
 from resources.lake.erasure import kept_marks
 from resources.landing.shards import DateShards
@@ -13,6 +13,8 @@ from resources.ledger.assembly import plan_groups, supersede_outdated
 from resources.ledger.batches import free_dead
 from resources.ledger.erasure import adopt_marks, marks_of
 from resources.ledger.planning import BatchLimits, plan
+from resources.ledger.queries import count_by_state
+from resources.ledger.states import FileState
 from resources.platform import Platform
 from resources.settings import SettingsError
 from sensors.assembling import assemble
@@ -28,8 +30,10 @@ def batch_limits(platform: Platform) -> BatchLimits:
 def plan_batches(platform: Platform, source: FileSource, *, flush: bool = False) -> None:
     """Close a batch of what waits, or, where files come in groups, plan the groups that are whole.
 
-    flush: now, without waiting for more.
+    flush: now, without waiting for more, nor for the sources that go before this one.
     """
+    if not flush and any(_has_outstanding(platform, get_source(name)) for name in source.after):
+        return
     if source.groups is None:
         plan(platform.ledger, source.name, batch_limits(platform), flush=flush)
     else:
@@ -42,6 +46,16 @@ def quiet_seconds(platform: Platform, source: FileSource) -> float:
     """How long nothing more must come for a group before it is read: what the settings say, else the declaration."""
     declared = 0.0 if source.groups is None else source.groups.quiet_seconds
     return platform.settings.group_quiet_seconds.get(source.name, declared)
+
+
+def _has_outstanding(platform: Platform, source: FileSource) -> bool:
+    """Whether files of a source have landed that are not read yet."""
+    if look_for_arrivals(platform, source).unsettled:
+        return True
+    return any(count_by_state(platform.ledger, source=source.name).get(state) for state in _TO_BE_READ)
+
+
+_TO_BE_READ = (FileState.WAITING, FileState.PENDING, FileState.RUNNING)
 
 
 def look_for_arrivals(

@@ -28,6 +28,7 @@ BEGINS = {
     ],
     "ocean": ["reading a", "a batch"],
     "health": ["20 task", "500 rows"],
+    "rates": ["2,000 prices:"],
     "memory": ["memory of"],
 }  # fmt: skip
 """Of each benchmark, how its rows begin."""

@@ -1,0 +1,1 @@
+"""Ports and regions: what prices are between."""

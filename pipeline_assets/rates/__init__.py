@@ -1,0 +1,1 @@
+"""Freight rates: batches of prices between ports, by day."""

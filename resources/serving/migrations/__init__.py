@@ -1,0 +1,1 @@
+"""The serving database's schema, step by step (Alembic)."""
