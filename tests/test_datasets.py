@@ -270,7 +270,7 @@ def test_the_balance_check_of_a_dataset_names_the_table(platform: Platform, put:
             "name \\['later'\\] before late, which is made of them",
         ),
         ({"tables": MANY.tables[1:]}, "its first table is the one that every file has rows in"),
-        ({"tables": (replace(MANY.tables[0], name="Walk"), *MANY.tables[1:])}, "these are there twice: \\['Walk'\\]"),
+        ({"tables": (replace(MANY.tables[0], name="Walk"), *MANY.tables[1:])}, "needs a name of its own: \\['Walk'\\]"),
     ],
 )
 def test_what_is_wrong_with_a_declaration_is_told(changes: dict[str, tuple[Table, ...]], message: str) -> None:
