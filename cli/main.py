@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cli.groups import health, table
+from cli.groups import health, quarantine, table
 from cli.opened import opened_platform as _platform
 from resources.errors import UserError
 
@@ -134,57 +134,6 @@ def sql(query: str, form: str, output: Path | None) -> None:
     from cli.query import print_query
 
     print_query(_platform(), query, form, output)
-
-
-@main.group()
-def quarantine() -> None:
-    """Refused files: list them, show why, send them back to be read again."""
-
-
-@quarantine.command("list")
-@click.option("--source", help="Only this source.")
-@click.option("--class", "error_class", help="Only this error class.")
-@click.option("--batch", "batch_id", help="Only this batch.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def quarantine_list(source: str | None, error_class: str | None, batch_id: str | None, as_json: bool) -> None:
-    """List the files that are refused now."""
-    from cli.quarantine import list_refused
-    from resources.ledger.replay import RefusedFilter
-
-    list_refused(_platform().ledger, RefusedFilter((), source, error_class, batch_id), as_json=as_json)
-
-
-@quarantine.command("show")
-@click.argument("key_or_id")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def quarantine_show(key_or_id: str, as_json: bool) -> None:
-    """Show every refusal of a file, the newest last."""
-    from cli.quarantine import show_refusals
-
-    sys.exit(show_refusals(_platform().ledger, key_or_id, as_json=as_json))
-
-
-@quarantine.command("replay")
-@click.argument("keys_or_ids", nargs=-1, metavar="[KEY_OR_ID...]")
-@click.option("--source", help="All refused files of this source.")
-@click.option("--class", "error_class", help="All refused files of this error class.")
-@click.option("--batch", "batch_id", help="All refused files of this batch.")
-@click.option("--all", "every", is_flag=True, help="Every refused file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: the ids of the files.")
-def quarantine_replay(
-    keys_or_ids: tuple[str, ...],
-    source: str | None,
-    error_class: str | None,
-    batch_id: str | None,
-    every: bool,
-    as_json: bool,
-) -> None:
-    """Let refused files be read again, by the next run of the sensor or of `strandline drain`."""
-    from cli.quarantine import replay_refused
-
-    if not (keys_or_ids or source or error_class or batch_id or every):
-        raise click.UsageError("say which: KEY_OR_ID, --source, --class, --batch, or --all")
-    replay_refused(_platform().ledger, keys_or_ids, source, error_class, batch_id, as_json=as_json)
 
 
 @main.command()
@@ -437,6 +386,7 @@ def dev(options: tuple[str, ...]) -> None:
     run_dagster_dev(_platform().settings, options)
 
 
+main.add_command(quarantine)
 main.add_command(table)
 main.add_command(health)
 
