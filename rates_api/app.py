@@ -41,8 +41,10 @@ def create_app(platform: Platform, plausible: Plausible) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for router in (rates.router, posting.router, health.router):
+    routers = (rates.router, posting.router, health.router)
+    for router in routers:
         app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
     add_handlers(app)
     app.add_middleware(Door, state=service.state, metrics=metrics, rate=settings.api_rate_limit)
     return app

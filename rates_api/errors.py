@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 _log = logging.getLogger(__name__)
 
@@ -97,4 +98,14 @@ async def _malformed(request: Request, error: Exception) -> Response:
 async def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     field = "body" if error.status_code == 400 else None
-    return answer(error.status_code, [Fault(field=field, message=str(error.detail))], error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework names those of the first route of the path; others have others.
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer(error.status_code, [Fault(field=field, message=str(error.detail))], headers)
+
+
+def _methods(request: Request) -> set[str]:
+    routes = request.app.state.routes
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in there for method in getattr(route, "methods", None) or ()}

@@ -32,10 +32,14 @@ class RatesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    date_from: Day = Field(description="first day")
-    date_to: Day = Field(description="last day; it is one of the days asked for")
-    origin: Place | None = Field(default=None, description="port code or region slug that the goods leave")
-    destination: Place | None = Field(default=None, description="port code or region slug that they go to")
+    date_from: Day = Field(description="first day", examples=["2016-01-01"])
+    date_to: Day = Field(description="last day; it is one of the days asked for", examples=["2016-01-05"])
+    origin: Place | None = Field(
+        default=None, description="port code or region slug that the goods leave", examples=["CNSGH"]
+    )
+    destination: Place | None = Field(
+        default=None, description="port code or region slug that they go to", examples=["north_europe_main"]
+    )
     orig_code: Place | None = Field(
         default=None, description="the same as `origin`, for the answer of the operations dialect"
     )
@@ -76,7 +80,15 @@ class LaneRates(BaseModel):
 class NewPrice(BaseModel):
     """A price for every day from `date_from` to `date_to`, both of them included."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "date_from": "2016-01-03", "date_to": "2016-01-04", "origin_code": "CNSGH", "destination_code": "NLRTM",
+                "price": 1100,
+            }
+        },
+    )  # fmt: skip
 
     date_from: Day
     date_to: Day

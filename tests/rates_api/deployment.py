@@ -73,6 +73,7 @@ class Deployment:
             "STRANDLINE_NAMESPACE": self.namespace,
             "STRANDLINE_SERVING_URL": self.url,
             "STRANDLINE_SETTLE_SECONDS": "0.05",
+            "STRANDLINE_LEASE_SECONDS": "5",
             "STRANDLINE_API_TOKEN": TOKEN,
             "STRANDLINE_API_RATE_LIMIT": "0",
         }
@@ -136,7 +137,7 @@ def ask(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
 
 def _content(answer: Any) -> Any:
     text = answer.read().decode()
-    return json.loads(text) if "json" in answer.headers["Content-Type"] else text
+    return json.loads(text) if "json" in (answer.headers["Content-Type"] or "") else text
 
 
 def days(first: date, last: date) -> str:
