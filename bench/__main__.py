@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, latency, planning, small_files
+from bench import bucket, ecg, latency, planning, rates, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
@@ -18,6 +18,10 @@ _BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
     "latency": (lambda at: latency.measure(at, 20), lambda at: latency.measure(at, 1)),
     "planning": (lambda at: planning.compare(at, 1000, 1_000_000, 50), lambda at: planning.compare(at, 10, 2000, 2)),
     "bucket": (lambda at: bucket.compare(at, 500), lambda at: bucket.compare(at, 10)),
+    "rates": (
+        lambda at: rates.compare(at, {50_000: 5, 5_000_000: 1}),
+        lambda at: rates.compare(at, {2_000: 1}),
+    ),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }
 """Each benchmark in its full size and in one that only shows that it runs."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from pipeline_assets.registry import SOURCES
 from resources.errors import UserError
@@ -69,6 +69,7 @@ def examine() -> Iterator[Finding]:
         ("landing", _landing),
         ("ledger", _ledger),
         ("lake", _lake),
+        ("serving", _serving),
         ("dagster", _dagster),
     )
     for subject, look in looks:
@@ -148,6 +149,16 @@ def _lake(platform: Platform) -> Iterator[Finding]:
                 )  # fmt: skip
             else:
                 yield Finding("lake", OK, f"{name}: {len(files):,} data files")
+
+
+def _serving(platform: Platform) -> Iterator[Finding]:
+    serving = platform.serving
+    if serving.embedded is not None and not serving.embedded.data.exists():
+        yield Finding("serving", OK, f"{serving} (will be made at first use)")
+        return
+    with serving.read() as connection:
+        served = connection.scalar(text("SELECT count(*) FROM batches"))
+    yield Finding("serving", OK, f"{serving}: {served:,} batches of prices")
 
 
 def _dagster(platform: Platform) -> Iterator[Finding]:

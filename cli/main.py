@@ -331,6 +331,20 @@ def forget(
 
 
 @main.command()
+@click.argument("keys_or_ids", nargs=-1, required=True, metavar="KEY_OR_ID...")
+@click.option("--reason", default="withdrawn by a person", show_default=True, help="Why; it stands in the quarantine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the ids of the files.")
+def withdraw(keys_or_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Take back committed files: their rows go, exactly, and the files wait in the quarantine.
+
+    `strandline quarantine replay` takes one in again; `strandline forget` erases it for good.
+    """
+    from cli.withdraw import withdraw_files
+
+    withdraw_files(_platform(), keys_or_ids, reason, as_json=as_json)
+
+
+@main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI; the next free one if it is taken.")
 @click.option("--once", is_flag=True, help="Stop everything after printing the answers.")
 def demo(port: int, once: bool) -> None:
@@ -359,5 +373,12 @@ def dev(with_api: bool, options: tuple[str, ...]) -> None:
     run_dagster_dev(_platform().settings, options, with_api=with_api)
 
 
+def run() -> None:
+    """The command's entry point."""
+    from cli.leave import run_and_leave
+
+    run_and_leave(main)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -61,6 +61,11 @@ def _in_words(found: Findings) -> list[str]:
             f"  {found.source}.{table} has rows of {len(file_ids):,} files that the ledger does not account for. First: "
             f"{', '.join(file_ids[:5])}"
         )
+    if found.served:
+        lines.append(
+            f"  the serving database differed in {len(found.served):,} ways and was put right from the tables. First: "
+            f"{'; '.join(found.served[:3])}"
+        )
     if found.unfinished_erasures:
         lines.append(f"  {len(found.unfinished_erasures):,} erasures were interrupted; go on with: strandline forget")
     if found.aggregates:

@@ -22,6 +22,7 @@ from pipeline_assets.aggregate_run import (
 )
 from pipeline_assets.checks import SCHEMA
 from pipeline_assets.run_tags import note_kind
+from pipeline_assets.served_check import build_served_check
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import PROCESS_TAG, SOURCE_TAG, table_keys
 from resources.lake.lake import TableName
@@ -72,6 +73,8 @@ def build_aggregate_defs(source: FileSource, config: BaseModel, platform: Platfo
         check_declaration(source, aggregate)
     assets = tuple(_asset(source, aggregate, config, platform) for aggregate in source.aggregates)
     checks = tuple(_recomputed_check(source, aggregate, config) for aggregate in source.aggregates)
+    if source.serving is not None:
+        checks = (*checks, build_served_check(source, aggregate_key(source, source.aggregates[0]), None, None))
     job = dg.define_asset_job(
         aggregate_job_name(source),
         selection=dg.AssetSelection.assets(*assets),

@@ -36,10 +36,10 @@ class Serving:
 
     load: a transaction for a batch, from its claim, the turn to commit and the source's configuration.
     withdraw: takes out all rows of some files, under a turn to commit.
-    compare: how the second store differs from the ledger and the published tables, in words; and, with `mend`, puts
-             right what follows from them without reading a file again. Under a turn to commit.
+    compare: how the second store differs from the ledger and the published tables, in words: of some files, or of all and
+             all that is made of them; with `mend` it then puts that right from the tables. Under a turn to commit.
     """
 
     load: Callable[[Platform, Claim, Lease, Any], AbstractContextManager[Load]]
     withdraw: Callable[[Platform, Lease, Collection[str]], None]
-    compare: Callable[[Platform, Lease, bool], list[str]]
+    compare: Callable[[Platform, Lease, Collection[str] | None, bool], list[str]]

@@ -21,6 +21,7 @@ from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.freshness import build_freshness_check, expected_every, freshness_policy
 from pipeline_assets.lineage import RAW_FILES
 from pipeline_assets.run_tags import note_kind
+from pipeline_assets.served_check import build_served_check
 from pipeline_assets.source import FileSource, Table
 from pipeline_assets.worker_pool import start_fork_server
 from resources.lake.lake import TableName
@@ -105,6 +106,9 @@ def build_source_defs(source: FileSource, config: BaseModel, platform: Platform)
     checks_after = [_balance_check(source, partitions)]
     if expect_every is not None:
         checks_after.append(build_freshness_check(source, expect_every, raw_key(source)))
+    if source.serving is not None:
+        first = table_keys(source)[source.tables[0].name]
+        checks_after.append(build_served_check(source, first, partitions, _batch_of))
     job = dg.define_asset_job(
         job_name(source),
         selection=dg.AssetSelection.assets(raw, tables),

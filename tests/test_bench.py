@@ -27,14 +27,26 @@ def test_every_benchmark_runs_gives_its_rows() -> None:
     assert process.returncode == 0, progress
     head, _, *rows = table.splitlines()
     assert head == "| work | Strandline | peer | ratio | bar | met |"
-    assert [row.split("|")[1].split()[0] for row in rows] == ["50", "20", "upload", "a", "entering", "one", "memory"]
+    assert [row.split("|")[1].split()[0] for row in rows] == [
+        "50",
+        "20",
+        "upload",
+        "a",
+        "entering",
+        "one",
+        "2,000",
+        "memory",
+    ]
     assert all(row.count("|") == 7 for row in rows)
 
 
 def test_an_unknown_benchmark_is_named() -> None:
     done = subprocess.run([sys.executable, "-m", "bench", "ekg"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "no benchmark is called ekg; there are small_files, ecg, latency, planning, bucket, memory" in done.stderr
+    assert (
+        "no benchmark is called ekg; there are small_files, ecg, latency, planning, bucket, rates, memory"
+        in done.stderr
+    )
 
 
 def test_a_command_that_fails_tells_its_last_words() -> None:

@@ -310,7 +310,8 @@ def test_every_table_has_its_parents_and_checks(
     assert parents == {key_of(source, parent) for parent in table.derived_from or ("raw_files",)}
     graph = defs.resolve_asset_graph()
     checks = {key.name for key in graph.asset_check_keys if key.asset_key == key_of(source, table.name)}
-    assert checks == {"schema", "balance"} | ({"quarantine_rate"} if table is source.tables[0] else set())
+    of_first = {"quarantine_rate"} | ({"served"} if source.serving else set())
+    assert checks == {"schema", "balance"} | (of_first if table is source.tables[0] else set())
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
         assert spec.description
@@ -326,7 +327,7 @@ def test_every_aggregate_has_its_parent_checks_and_place_in_the_job(
     key = key_of(source, aggregate.name)
     assert [dependency.asset_key for dependency in specs[key].deps] == [key_of(source, aggregate.of)]
     checks = {check.name for check in defs.resolve_asset_graph().asset_check_keys if check.asset_key == key}
-    assert checks == {"schema", "recomputed"}
+    assert checks == {"schema", "recomputed"} | ({"served"} if source.serving else set())
     job = defs.resolve_job_def(f"{source.name}_aggregates")
     assert key in job.asset_layer.executable_asset_keys
     assert job.partitions_def is None

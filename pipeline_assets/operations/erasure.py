@@ -16,6 +16,7 @@ from functools import partial
 from pipeline_assets.aggregate_run import update_aggregate
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.source import FileSource
+from pipeline_assets.turns import Say, commit_turn, wait_for_lease
 from resources.errors import UserError
 from resources.lake.erasure import keep_marks, kept_marks, purge, purge_aggregate, remove_rows
 from resources.lake.lake import TableName
@@ -36,12 +37,10 @@ from resources.ledger.erasure import (
     readers_of,
     runs_and_batches,
 )
-from resources.ledger.leases import Lease
-from resources.ledger.publishing import end_commit_turn, published_snapshots, take_commit_turn
+from resources.ledger.publishing import end_commit_turn, published_snapshots
 from resources.platform import Platform
 from resources.settings import load_source_config
 
-Say = Callable[[str], None]
 ForgetRuns = Callable[[Collection[str]], None]
 """Takes away what Dagster keeps of runs."""
 
@@ -90,19 +89,19 @@ def forget(
 def _erase(platform: Platform, source: FileSource, file_ids: Sequence[str], say: Say, versions: bool) -> Erasure:
     ledger, lake = platform.ledger, platform.lake
     erasure_id = f"forget-{uuid.uuid4().hex[:12]}"
-    with _turn(platform, source, erasure_id, say) as (turn, heartbeat):
+    with commit_turn(platform, source.name, erasure_id, say) as (turn, heartbeat):
         gone = doomed(ledger, file_ids, versions=versions)
         keep_marks(lake, source.name, {file.mark for file in gone})
         base = published_snapshots(ledger, source.name)
-        snapshots = _without(platform, source, base, {file.file_id for file in gone}, erasure_id)
+        snapshots = without_files(platform, source, base, {file.file_id for file in gone}, erasure_id)
         heartbeat.stop()
         return erase(ledger, turn, erasure_id, source.name, gone, snapshots)
 
 
-def _without(
+def without_files(
     platform: Platform, source: FileSource, base: dict[str, int | None], file_ids: set[str], erasure_id: str
 ) -> dict[str, int | None]:
-    """Tables without the rows of some files, not published yet."""
+    """Tables without the rows of some files, not published yet: the snapshots of those that have changed."""
     ledger = platform.ledger
     in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
     label = any_batch(ledger, source.name) or NO_BATCH
@@ -121,15 +120,19 @@ def complete(platform: Platform, source: FileSource, erasure: Erasure, say: Say,
     _update_aggregates(platform, source, erasure, say)
     _wait_for_readers(platform, erasure, say)
     runs, batches = runs_and_batches(ledger, erasure)
-    with _turn(platform, source, erasure.erasure_id, say) as (turn, heartbeat):
+    with commit_turn(platform, source.name, erasure.erasure_id, say) as (turn, heartbeat):
         file_ids = set(erasure.file_ids)
-        changed = _without(platform, source, published_snapshots(ledger, source.name), file_ids, erasure.erasure_id)
+        changed = without_files(
+            platform, source, published_snapshots(ledger, source.name), file_ids, erasure.erasure_id
+        )
         if changed:
             publish_without(ledger, turn, erasure, changed)
         published = published_snapshots(ledger, source.name)
         for table in source.tables:
             check_turn(ledger, turn)
             purge(platform.lake, TableName(source.name, table.name), published.get(table.name), file_ids, batches)
+        if source.serving is not None:
+            source.serving.withdraw(platform, turn, file_ids)
         heartbeat.stop()
         end_commit_turn(ledger, turn)
     for aggregate in source.aggregates:
@@ -157,24 +160,9 @@ def _wait_for_readers(platform: Platform, erasure: Erasure, say: Say) -> None:
 
 
 @contextmanager
-def _turn(platform: Platform, source: FileSource, owner: str, say: Say) -> Iterator[tuple[Lease, Heartbeat]]:
-    """The turn to commit to a source's tables, kept alive."""
-    seconds = platform.settings.lease_seconds
-    turn = _wait(partial(take_commit_turn, platform.ledger, source.name, owner, seconds), say, source.name)
-    with Heartbeat(platform.ledger, seconds) as heartbeat:
-        heartbeat.keep(turn)
-        try:
-            yield turn, heartbeat
-        except BaseException:
-            heartbeat.stop()
-            end_commit_turn(platform.ledger, turn)
-            raise
-
-
-@contextmanager
 def _aggregate(platform: Platform, source: FileSource, name: str, owner: str, say: Say) -> Iterator[None]:
     seconds = platform.settings.lease_seconds
-    lease = _wait(
+    lease = wait_for_lease(
         partial(take_aggregate, platform.ledger, source.name, name, owner, seconds), say, f"{source.name}.{name}"
     )
     with Heartbeat(platform.ledger, seconds) as heartbeat:
@@ -184,16 +172,6 @@ def _aggregate(platform: Platform, source: FileSource, name: str, owner: str, sa
         finally:
             heartbeat.stop()
             give_aggregate_back(platform.ledger, lease)
-
-
-def _wait(take: Callable[[], Lease | None], say: Say, name: str) -> Lease:
-    said = False
-    while (lease := take()) is None:
-        if not said:
-            say(f"waiting: another run commits to {name}")
-            said = True
-        time.sleep(_WAIT_SECONDS)
-    return lease
 
 
 def tombstones_in_step(platform: Platform, source: FileSource) -> None:

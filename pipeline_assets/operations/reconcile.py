@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from pipeline_assets.columns import SOURCE_KEY
 from pipeline_assets.operations.erasure import tombstones_in_step
+from pipeline_assets.served import compare_served
 from pipeline_assets.source import FileSource
 from resources.lake.lake import Lake, TableName
 from resources.lake.sql import keys_by_file, rows_by_file
@@ -54,6 +55,8 @@ class Findings:
     strange: dict[str, list[str]] = field(default_factory=dict)
     """by table, files with rows there that the ledger does not account for"""
 
+    served: list[str] = field(default_factory=list)
+    """how the second store differed; put right from the tables"""
     unfinished_erasures: list[str] = field(default_factory=list)
     """that were interrupted: `strandline forget` goes on with them"""
     aggregates: list[str] = field(default_factory=list)
@@ -61,7 +64,7 @@ class Findings:
 
     @property
     def balanced(self) -> bool:
-        found = (self.new_files, self.adopted, self.read_again, self.lost, self.strange, self.aggregates)
+        found = (self.new_files, self.adopted, self.read_again, self.lost, self.strange, self.aggregates, self.served)
         return not (any(found) or self.lake_lost or self.unfinished_erasures)
 
 
@@ -91,6 +94,9 @@ def reconcile(platform: Platform, source: FileSource, *, accept_loss: bool = Fal
     _look_at_all(platform, source, findings)
     if published:
         _compare_rows(platform, source, published, findings)
+        if not (findings.read_again or findings.lost):
+            # Else the tables are not what the second store is to be put right from.
+            findings.served = compare_served(platform, source, lambda said: None, mend=True)
     findings.committed = len(committed_files(ledger, source.name))
     return findings
 

@@ -25,8 +25,10 @@ class Regions(pa.DataFrameModel):
 class Ports(pa.DataFrameModel):
     """One row for each port."""
 
-    code: Series[str] = pa.Field(unique=True, str_matches=CODE, description="UN/LOCODE of the port")
-    name: Series[str] = pa.Field(description="name of the port")
+    code: Series[str] = pa.Field(
+        unique=True, str_matches=CODE, description="UN/LOCODE of the port", metadata={"from": ["file"]}
+    )
+    name: Series[str] = pa.Field(description="name of the port", metadata={"from": ["file"]})
     region_slug: Series[str] = pa.Field(
         description="region that the port is in", metadata={"from": ["file", "regions.slug"]}
     )

@@ -56,7 +56,7 @@ class _PlacesLoad:
             "port_in_use",
             f"{len(missing)} ports are gone that prices are for: {', '.join(missing[:_MOST_SHOWN])}"
             f"{', ...' if len(missing) > _MOST_SHOWN else ''}. Keep them in ports.csv, or withdraw these prices first: "
-            "strandline rates withdraw FILE_ID",
+            "strandline withdraw FILE_ID",
         )
         return {file.file_id: refusal for file in self.claimed.files}
 
@@ -76,7 +76,7 @@ def _withdraw(platform: Platform, turn: Lease, file_ids: Collection[str]) -> Non
     _take_over(platform, turn, without=file_ids)
 
 
-def _compare(platform: Platform, turn: Lease, mend: bool) -> list[str]:
+def _compare(platform: Platform, turn: Lease, file_ids: Collection[str] | None, mend: bool) -> list[str]:
     published = _published(platform)
     with platform.serving.write(NAME, turn.fence) as connection:
         served = places.served(connection)

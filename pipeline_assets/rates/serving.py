@@ -11,7 +11,7 @@ from pipeline_assets.rates.read.checked import ERROR_CLASS
 from pipeline_assets.serving import Serving
 from resources.errors import PermanentFailure, UserError
 from resources.lake.lake import TableName
-from resources.lake.sql import rows_of_table
+from resources.lake.sql import query_snapshot, rows_of_table
 from resources.ledger.batches import Claim
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import Refusal, published_snapshots
@@ -21,7 +21,7 @@ from resources.serving import comparing, loading, places
 
 NAME = "rates"
 PRICES = TableName(NAME, "prices")
-_COLUMNS = ("file_id", "row", "orig_code", "dest_code", "day", "price")
+_ROWS_AT_ONCE = 1_000_000
 
 
 class NoPorts(UserError, PermanentFailure):
@@ -44,8 +44,10 @@ def prepare(platform: Platform, config: RatesConfig) -> ReadingConfig:
 class _RatesLoad:
     load: loading.PriceLoad
     batch_id: str
+    paths: Sequence[str] = ()
 
     def stage(self, data_files: Mapping[str, Sequence[str]]) -> dict[str, Refusal]:
+        self.paths = data_files.get(PRICES.name, [])
         return {
             file_id: Refusal(
                 ERROR_CLASS,
@@ -54,11 +56,11 @@ class _RatesLoad:
                 "whole file again or replay it.",
                 location=bad.shown[0].split(":")[0],
             )
-            for file_id, bad in self.load.stage(data_files.get(PRICES.name, [])).items()
+            for file_id, bad in self.load.check(loading.rows_of_files(self.paths)).items()
         }
 
     def commit(self, keep: Collection[str], remove: Collection[str]) -> None:
-        self.load.commit_rows(keep, remove, self.batch_id)
+        self.load.commit_rows(loading.rows_of_files(self.paths), keep, remove, self.batch_id)
 
 
 @contextmanager
@@ -72,39 +74,72 @@ def _withdraw(platform: Platform, turn: Lease, file_ids: Collection[str]) -> Non
         loading.withdraw(connection, file_ids)
 
 
-def _compare(platform: Platform, turn: Lease, mend: bool) -> list[str]:
-    """Files that are served and not committed, or the other way, or with other rows; then every daily rate."""
+def _compare(platform: Platform, turn: Lease, file_ids: Collection[str] | None, mend: bool) -> list[str]:
+    """Files that are served and not committed, or the other way, or with other rows; of all files, every daily rate, too.
+
+    Row by row where that is asked of some files, or where it is to be mended; else by what the prices of each file add up to.
+    """
     published = published_snapshots(platform.ledger, NAME).get(PRICES.name)
     committed = row_counts(platform.ledger, source=NAME).get(PRICES.name, {})
+    in_lake = query_snapshot(platform.lake, PRICES, published, comparing.SUMS_IN_LAKE)
+    wanted = {} if in_lake is None else comparing.sums_of(in_lake)
     with platform.serving.engine.connect() as connection:
-        served = comparing.served_files(connection)
-        wrong = {
-            file_id: "has other rows than the lake"
-            for file_id in sorted(committed.keys() & served.keys())
-            if committed[file_id] != served[file_id]
-            or comparing.digest_of_file(connection, file_id) != _digest_in_lake(platform, published, file_id)
-        }
+        served = comparing.served_sums(connection)
+        if file_ids is not None:
+            served = {i: sums for i, sums in served.items() if i in file_ids}
+            committed = {i: count for i, count in committed.items() if i in file_ids}
+        both = committed.keys() & served.keys()
+        differing = {i for i in both if i not in wanted or not served[i].is_close(wanted[i])}
+        if file_ids is not None or mend:
+            for some in _in_chunks({i: committed[i] for i in sorted(both - differing)}):
+                rows = rows_of_table(platform.lake, PRICES, published, loading.COLUMNS, file_ids=some)
+                differing |= {i for i in some if comparing.digest_of_file(connection, i) != comparing.digest(rows, i)}
+    wrong = dict.fromkeys(sorted(differing), "has other rows than the lake")
     wrong |= dict.fromkeys(sorted(served.keys() - committed.keys()), "is served and not committed")
     wrong |= dict.fromkeys(sorted(committed.keys() - served.keys()), "is committed and not served")
+    found = [f"{file_id} {why}" for file_id, why in wrong.items()]
     if wrong and mend:
         _mend(platform, turn, published, set(wrong), wrong.keys() & committed.keys())
-    return [f"{file_id} {why}" for file_id, why in wrong.items()]
+    return found if file_ids is not None else [*found, *_compare_days(platform, turn, published, mend)]
 
 
-def _digest_in_lake(platform: Platform, published: int | None, file_id: str) -> str:
-    rows = rows_of_table(platform.lake, PRICES, published, _COLUMNS[1:], file_ids=[file_id])
-    return comparing.digest_of_rows(rows)
+def _in_chunks(files: Mapping[str, int]) -> Iterator[list[str]]:
+    """Files whose rows are looked at together, from the rows of each: a query goes through the whole table."""
+    chunk: list[str] = []
+    rows = 0
+    for file_id, count in files.items():
+        if chunk and rows + count > _ROWS_AT_ONCE:
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(file_id)
+        rows += count
+    if chunk:
+        yield chunk
+
+
+def _compare_days(platform: Platform, turn: Lease, published: int | None, mend: bool) -> list[str]:
+    """Each daily rate that is kept, against the lake's prices averaged by another engine."""
+    with platform.serving.engine.connect() as connection:
+        kept = comparing.daily(connection)
+    found = query_snapshot(platform.lake, PRICES, published, comparing.DIFFERING_DAYS, {"kept": kept})
+    differing = kept.to_pylist() if found is None else found.to_pylist()
+    if not differing:
+        return []
+    if mend:
+        with platform.serving.write(NAME, turn.fence) as connection:
+            loading.average_all(connection)
+    return [
+        f"{len(differing):,} days of lanes have another average or percentile than the lake's prices: {differing[:3]}"
+    ]
 
 
 def _mend(platform: Platform, turn: Lease, published: int | None, wrong: set[str], committed: set[str]) -> None:
     """Serve what the lake has: it was published, so its rows were checked."""
     with platform.serving.write(NAME, turn.fence) as connection:
-        load = loading.PriceLoad(connection, price_max=float("1e300"))
-        load.begin()
-        for file_id in sorted(committed):
-            load.copy(rows_of_table(platform.lake, PRICES, published, _COLUMNS, file_ids=[file_id]))
-        refused = load.check()
-        load.commit_rows(committed - refused.keys(), wrong - committed, "reconcile")
+        load = loading.PriceLoad(connection, price_max=float("inf"))
+        rows = [rows_of_table(platform.lake, PRICES, published, loading.COLUMNS, file_ids=committed)]
+        refused = load.check(rows)
+        load.commit_rows(rows, committed - refused.keys(), wrong - committed, "reconcile")
 
 
 SERVING = Serving(load=_load, withdraw=_withdraw, compare=_compare)

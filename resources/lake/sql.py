@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -171,6 +172,30 @@ def rows_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str
     return {file_id: (batch_id, rows) for file_id, batch_id, rows in counted}
 
 
+def query_snapshot(
+    lake: Lake,
+    table: TableName,
+    snapshot: int | None,
+    query: str,
+    beside: Mapping[str, pa.Table] = MappingProxyType({}),
+) -> pa.Table | None:
+    """A query of one snapshot of a table, which it calls ``published``, and of tables beside it by their names.
+
+    None when there is no such table.
+    """
+    import duckdb
+
+    schema = lake.schema(table)
+    if schema is None:
+        return None
+    with duckdb.connect() as connection:
+        rows = select_rows(connection, schema, lake.data_files(table, snapshot), "empty_published")
+        connection.execute(f"CREATE VIEW published AS {rows}")
+        for name, given in beside.items():
+            connection.register(name, given)
+        return connection.sql(query).to_arrow_table()
+
+
 def rows_of_table(
     lake: Lake,
     table: TableName,
@@ -180,19 +205,12 @@ def rows_of_table(
     file_ids: Collection[str] | None = None,
 ) -> pa.Table:
     """Rows of a snapshot of a table, all or those of some files."""
-    import duckdb
-
-    schema = lake.schema(table)
-    if schema is None:
-        return pa.table({name: pa.array([], pa.string()) for name in columns})
-    wanted = ", ".join(f'"{name}"' for name in columns)
-    with duckdb.connect() as connection:
-        query = f"SELECT {wanted} FROM ({select_rows(connection, schema, lake.data_files(table, snapshot), 'empty')})"
-        if file_ids is not None:
-            return connection.execute(
-                f"{query} WHERE file_id IN (SELECT unnest(?))", [sorted(file_ids)]
-            ).to_arrow_table()
-        return connection.execute(query).to_arrow_table()
+    query, beside = f"SELECT {', '.join(columns)} FROM published", {}
+    if file_ids is not None:
+        beside = {"wanted": pa.table({"file_id": pa.array(sorted(file_ids), pa.string())})}
+        query += " WHERE file_id IN (SELECT file_id FROM wanted)"
+    found = query_snapshot(lake, table, snapshot, query, beside)
+    return pa.table({name: pa.array([], pa.string()) for name in columns}) if found is None else found
 
 
 def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str, str]:

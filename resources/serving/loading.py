@@ -1,117 +1,183 @@
 """A batch of prices, from data files to committed and served, in one transaction.
 
-Staged, checked as a set, inserted, averaged: readers see the state before all of it or the one after. Doing it again
-equals doing it once: what a file had before goes in the same transaction.
+Checked as a set, inserted, averaged: readers see the state before all of it or the one after. Doing it again equals doing
+it once: what a file had before goes in the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
 from resources.serving import wire
 from resources.serving.database import copy_cursor
 
-_ROWS_AT_ONCE = 131_072
-_COLUMNS = ["file_id", "row", "orig_code", "dest_code", "day", "price"]
+ROWS_AT_ONCE = 262_144
+COLUMNS = ("file_id", "row", "orig_code", "dest_code", "day", "price")
 _MOST_SHOWN = 20
 _WORK_MEMORY = "64MB"
 
+Rows: TypeAlias = Any
+"""A table or record batch of Arrow."""
 
-@dataclass(frozen=True)
-class BadRows:
-    """Why a file cannot be loaded: rows that break a rule of the database, as a set. shown: the first of them."""
 
-    rows: int
-    shown: tuple[str, ...]
+def rows_of_files(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of data files of `rates.prices`, some at a time."""
+    for path in paths:
+        with pq.ParquetFile(path.removeprefix("file://")) as file:
+            yield from file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS))
 
 
 @dataclass
+class BadRows:
+    """Why a file cannot be loaded: rows that break a rule. shown: the first of them."""
+
+    rows: int = 0
+    shown: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class PriceLoad:
-    """One load, in the caller's transaction of the one writer: `stage` (or `begin`, `copy`, `check`), then `commit_rows`."""
+    """One load, in the caller's transaction of the one writer: `check`, then `commit_rows`, both of the same rows.
+
+    The rows stay where they are between the two, in their data files. A copy of them in a staging table would be written
+    as a whole only to be read once, and inserts from there cost twice what COPY does (docs/decisions/0010).
+    """
 
     connection: Connection
     price_max: float
-    _numbers: dict[str, int] = field(default_factory=dict)
-    """of staged files, by id: their places in the batch, from 1"""
 
-    def stage(self, paths: Sequence[str]) -> dict[str, BadRows]:
-        """Copy the rows of data files aside and check every one; what is wrong, by file id."""
-        self.begin()
-        with self._copying() as write:
-            for path in paths:
-                with pq.ParquetFile(path.removeprefix("file://")) as file:
-                    for rows in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
-                        write(rows)
-        return self.check()
+    def check(self, rows: Iterable[Rows]) -> dict[str, BadRows]:
+        """Hold every row against the ports and the limits; what is wrong, by file id.
 
-    def begin(self) -> None:
-        """Ports cannot change from now to the end of the transaction."""
+        Ports cannot change from now to the end of the transaction.
+        """
         run = self.connection.execute
         run(text(f"SET LOCAL work_mem = '{_WORK_MEMORY}'"))
         run(text("LOCK TABLE ports IN SHARE MODE"))
-        run(text(_STAGED))
+        known = pa.array(sorted(self.connection.scalars(text("SELECT code FROM ports"))), pa.string())
+        wrong: dict[str, BadRows] = {}
+        for some in rows:
+            _note_bad_rows(some, known, self.price_max, wrong)
+        return wrong
 
-    def copy(self, rows: pa.Table) -> None:
-        """Put rows of `rates.prices` aside."""
-        with self._copying() as write:
-            write(rows)
-
-    @contextmanager
-    def _copying(self) -> Iterator[Callable[[pa.Table | pa.RecordBatch], None]]:
-        with copy_cursor(self.connection) as cursor, cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
-            copy.write(wire.HEADER)
-            yield lambda rows: copy.write(wire.encode(rows, self._file_nos(rows.column("file_id"))))
-            copy.write(wire.TRAILER)
-
-    def _file_nos(self, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        encoded = (ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids).dictionary_encode()
-        numbers = [self._numbers.setdefault(name, len(self._numbers) + 1) for name in encoded.dictionary.to_pylist()]
-        return np.array(numbers, np.int32)[encoded.indices.to_numpy()]
-
-    def check(self) -> dict[str, BadRows]:
-        """What is wrong with the staged rows, by file id."""
-        self.connection.execute(text("ANALYZE staged"))
-        self.connection.execute(text(_STAGED_LANES))
-        limits = {"most": self.price_max, "shown": _MOST_SHOWN}
-        ids = {number: file_id for file_id, number in self._numbers.items()}
-        return {
-            ids[row.file_no]: BadRows(row.rows, tuple(row.shown))
-            for row in self.connection.execute(text(_BAD_ROWS), limits)
-        }
-
-    def commit_rows(self, keep: Collection[str], remove: Collection[str], batch_id: str) -> None:
-        """Serve the staged rows of the files in `keep`, and no longer those of the files in `remove`.
+    def commit_rows(self, rows: Iterable[Rows], keep: Collection[str], remove: Collection[str], batch_id: str) -> None:
+        """Serve the rows of the files in `keep`, and no longer those of the files in `remove`.
 
         The averages of the days and lanes that this touches follow. The caller's commit makes it visible.
         """
-        run = self.connection.execute
-        run(text("CREATE TEMP TABLE touched (lane_id int, day date) ON COMMIT DROP"))
-        remove_files(self.connection, {*remove, *keep})
-        kept = {name: number for name, number in self._numbers.items() if name in keep}
-        made = {}
-        for name in sorted(keep):
-            made[name] = run(
+        connection = self.connection
+        connection.execute(text(_TOUCHED))
+        remove_files(connection, {*remove, *keep})
+        numbers = {
+            name: connection.execute(
                 text("INSERT INTO batches (file_id, batch_id, prices) VALUES (:id, :batch, 0) RETURNING file_no"),
                 {"id": name, "batch": batch_id},
             ).scalar_one()
-        if kept:
-            run(text(_INSERT_LANES), {"staged": list(kept.values())})
-            run(text("CREATE TEMP TABLE kept (staged_no int, file_no int) ON COMMIT DROP"))
-            run(
-                text("INSERT INTO kept VALUES (:staged, :made)"),
-                [{"staged": number, "made": made[name]} for name, number in kept.items()],
-            )
-            run(text(_INSERT_PRICES))
-            run(text(_COUNT_PRICES))
-            run(text(_TOUCH))
-        average_touched(self.connection)
+            for name in sorted(keep)
+        }
+        if numbers:
+            self._insert(rows, numbers)
+        average_touched(connection)
+
+    def _insert(self, rows: Iterable[Rows], numbers: Mapping[str, int]) -> None:
+        lanes = _Lanes(self.connection)
+        counts = dict.fromkeys(numbers.values(), 0)
+        touched: set[int] = set()
+        wanted = pa.array(sorted(numbers), pa.string())
+        for given in rows:
+            some = given.filter(pc.is_in(given.column("file_id"), value_set=wanted))
+            if not some.num_rows:
+                continue
+            file_nos = _looked_up(some.column("file_id"), numbers)
+            lane_ids = lanes.of(some)
+            data, moments = wire.encode(some, file_nos, lane_ids)
+            _copy(self.connection, "prices", data)
+            touched.update(np.unique(moments).tolist())
+            for number, count in zip(*np.unique(file_nos, return_counts=True), strict=True):
+                counts[int(number)] += int(count)
+        _copy(self.connection, "touched", wire.encode_moments(np.array(sorted(touched), np.int64)))
+        self.connection.execute(
+            text("UPDATE batches SET prices = :count WHERE file_no = :number"),
+            [{"count": count, "number": number} for number, count in counts.items()],
+        )
+
+
+class _Lanes:
+    """The numbers of lanes; new ones are made as they are asked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[tuple[str, str], int] = {}
+
+    def of(self, rows: Rows) -> np.ndarray:
+        """The lane of each row."""
+        origins, destinations = (wire.plain(rows.column(name)).dictionary_encode() for name in COLUMNS[2:4])
+        count = max(1, len(destinations.dictionary))
+        pairs, at = np.unique(
+            origins.indices.to_numpy().astype(np.int64) * count + destinations.indices.to_numpy(), return_inverse=True
+        )
+        from_codes, to_codes = origins.dictionary.to_pylist(), destinations.dictionary.to_pylist()
+        named = [(from_codes[pair // count], to_codes[pair % count]) for pair in pairs.tolist()]
+        unknown = [pair for pair in named if pair not in self._known]
+        if unknown:
+            self._make(unknown)
+        return np.array([self._known[pair] for pair in named], np.int32)[at]
+
+    def _make(self, pairs: Sequence[tuple[str, str]]) -> None:
+        given = {"origins": [pair[0] for pair in pairs], "destinations": [pair[1] for pair in pairs]}
+        self._connection.execute(text(_INSERT_LANES), given)
+        for row in self._connection.execute(text(_FIND_LANES), given):
+            self._known[row.orig_code, row.dest_code] = row.lane_id
+
+
+def _looked_up(column: pa.Array | pa.ChunkedArray, numbers: Mapping[str, int]) -> np.ndarray:
+    encoded = wire.plain(column).dictionary_encode()
+    return np.array([numbers[name] for name in encoded.dictionary.to_pylist()], np.int32)[encoded.indices.to_numpy()]
+
+
+def _note_bad_rows(rows: Rows, known: pa.Array, price_max: float, wrong: dict[str, BadRows]) -> None:
+    prices = rows.column("price")
+    in_range = pc.and_(pc.greater(prices, 0.0), pc.less_equal(prices, price_max))
+    masks = {
+        "orig_code": pc.is_in(rows.column("orig_code"), value_set=known),
+        "dest_code": pc.is_in(rows.column("dest_code"), value_set=known),
+        "day": pc.is_valid(rows.column("day")),
+        "price": pc.fill_null(in_range, False),
+    }
+    right = pc.and_(pc.and_(masks["orig_code"], masks["dest_code"]), pc.and_(masks["day"], masks["price"]))
+    if pc.all(right).as_py() is not False:
+        return
+    bad = pc.invert(right)
+    counted = pc.value_counts(wire.plain(pc.filter(rows.column("file_id"), bad)))
+    for one in counted.to_pylist():
+        wrong.setdefault(one["values"], BadRows()).rows += one["counts"]
+    for at in np.flatnonzero(np.asarray(bad)).tolist():
+        file = wrong[rows.column("file_id")[at].as_py()]
+        if len(file.shown) >= _MOST_SHOWN:
+            if all(len(other.shown) >= min(_MOST_SHOWN, other.rows) for other in wrong.values()):
+                break
+            continue
+        said = [
+            f"{name} {rows.column(name)[at].as_py()} {'is no known port' if name.endswith('code') else 'is out of range'}"
+            for name, mask in masks.items()
+            if not mask[at].as_py()
+        ]
+        file.shown.append(f"row {rows.column('row')[at].as_py()}: {', '.join(said)}")
+
+
+def _copy(connection: Connection, table: str, data: bytes) -> None:
+    with copy_cursor(connection) as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
+        copy.write(wire.HEADER)
+        copy.write(data)
+        copy.write(wire.TRAILER)
 
 
 def remove_files(connection: Connection, file_ids: Collection[str]) -> None:
@@ -129,78 +195,34 @@ def average_touched(connection: Connection) -> None:
     connection.execute(text(_AVERAGE))
 
 
+def average_all(connection: Connection) -> None:
+    """Compute what is kept of all lanes and days anew."""
+    connection.execute(text(_TOUCHED))
+    connection.execute(
+        text("INSERT INTO touched SELECT lane_id, day FROM prices UNION SELECT lane_id, day FROM daily_rates")
+    )
+    average_touched(connection)
+
+
 def withdraw(connection: Connection, file_ids: Collection[str]) -> None:
     """Serve the prices of some files no longer, in the caller's transaction of the one writer."""
-    connection.execute(text("CREATE TEMP TABLE touched (lane_id int, day date) ON COMMIT DROP"))
+    connection.execute(text(_TOUCHED))
     remove_files(connection, file_ids)
     average_touched(connection)
 
 
-_STAGED = """
-CREATE TEMP TABLE staged (
-    file_no int, "row" int, orig_code text COLLATE "C", dest_code text COLLATE "C", day date, price float8
-) ON COMMIT DROP
-"""
-
-_STAGED_LANES = """
-CREATE TEMP TABLE staged_lanes ON COMMIT DROP AS
-SELECT l.file_no, l.orig_code, l.dest_code,
-       EXISTS (SELECT 1 FROM ports p WHERE p.code = l.orig_code) AS has_orig,
-       EXISTS (SELECT 1 FROM ports p WHERE p.code = l.dest_code) AS has_dest
-FROM (SELECT DISTINCT file_no, orig_code, dest_code FROM staged) l
-"""
-
-_BAD_ROWS = """
-WITH unknown AS (SELECT * FROM staged_lanes WHERE NOT (has_orig AND has_dest)),
-bad AS (
-    SELECT s.file_no, s."row", s.orig_code, s.dest_code, s.day, s.price, u.has_orig, u.has_dest
-    FROM staged s LEFT JOIN unknown u USING (file_no, orig_code, dest_code)
-    WHERE u.file_no IS NOT NULL OR s.price IS NULL OR s.day IS NULL OR NOT (s.price > 0 AND s.price <= :most)
-),
-numbered AS (SELECT *, row_number() OVER (PARTITION BY file_no ORDER BY "row") AS n FROM bad),
-told AS (
-    SELECT file_no, count(*) AS rows FROM bad GROUP BY file_no
-)
-SELECT told.file_no, told.rows, (
-    SELECT array_agg(
-        'row ' || n."row" || ': ' || concat_ws(', ',
-            CASE WHEN NOT n.has_orig THEN 'orig_code ' || n.orig_code || ' is no known port' END,
-            CASE WHEN NOT n.has_dest THEN 'dest_code ' || n.dest_code || ' is no known port' END,
-            CASE WHEN n.day IS NULL THEN 'no day' END,
-            CASE WHEN n.price IS NULL OR NOT (n.price > 0 AND n.price <= :most) THEN 'price ' || coalesce(n.price::text, 'missing') END)
-        ORDER BY n."row")
-    FROM numbered n WHERE n.file_no = told.file_no AND n.n <= :shown) AS shown
-FROM told ORDER BY told.file_no
-"""
+_TOUCHED = "CREATE TEMP TABLE touched (lane_id int, day date) ON COMMIT DROP"
 
 _INSERT_LANES = """
 INSERT INTO lanes (orig_code, dest_code)
-SELECT DISTINCT s.orig_code, s.dest_code FROM staged_lanes s
-WHERE s.file_no = ANY(:staged)
-  AND NOT EXISTS (SELECT 1 FROM lanes l WHERE l.orig_code = s.orig_code AND l.dest_code = s.dest_code)
-ORDER BY 1, 2
+SELECT g.o, g.d FROM unnest(CAST(:origins AS text[]), CAST(:destinations AS text[])) AS g (o, d)
+WHERE NOT EXISTS (SELECT 1 FROM lanes l WHERE l.orig_code = g.o AND l.dest_code = g.d)
 """
 
-# In the order of the index, whose pages are then written one after the other.
-_INSERT_PRICES = """
-INSERT INTO prices (file_no, "row", lane_id, day, price)
-SELECT k.file_no, s."row", l.lane_id, s.day, s.price
-FROM staged s JOIN kept k ON k.staged_no = s.file_no
-JOIN lanes l ON l.orig_code = s.orig_code AND l.dest_code = s.dest_code
-ORDER BY l.lane_id, s.day
-"""
-
-_COUNT_PRICES = """
-UPDATE batches b SET prices = c.n
-FROM (SELECT k.file_no, count(*) AS n FROM staged s JOIN kept k ON k.staged_no = s.file_no GROUP BY 1) c
-WHERE b.file_no = c.file_no
-"""
-
-_TOUCH = """
-INSERT INTO touched
-SELECT DISTINCT l.lane_id, s.day
-FROM (SELECT DISTINCT orig_code, dest_code, day FROM staged JOIN kept k ON k.staged_no = staged.file_no) s
-JOIN lanes l ON l.orig_code = s.orig_code AND l.dest_code = s.dest_code
+_FIND_LANES = """
+SELECT l.lane_id, l.orig_code, l.dest_code
+FROM unnest(CAST(:origins AS text[]), CAST(:destinations AS text[])) AS g (o, d)
+JOIN lanes l ON l.orig_code = g.o AND l.dest_code = g.d
 """
 
 _REMOVE_PRICES = """
@@ -211,14 +233,18 @@ INSERT INTO touched SELECT DISTINCT lane_id, day FROM gone
 """
 
 # Percentiles between two prices are interpolated, as NumPy and DuckDB do (method 7 of Hyndman & Fan 1996,
-# https://doi.org/10.2307/2684934). Sums go in one order, so that the same prices give the same sum.
-_AVERAGE = """
+# https://doi.org/10.2307/2684934). One sort serves all lanes and days, where percentile_cont would sort each by itself; and
+# sums go in one order, so that the same prices give the same sum.
+_PERCENTILE = "a[1 + floor({x})::int] + ({x} - floor({x})) * (a[1 + ceil({x})::int] - a[1 + floor({x})::int])"
+_PERCENTILES = ", ".join(_PERCENTILE.format(x=f"({q}::float8 * (n - 1))") for q in (0.025, 0.25, 0.5, 0.75, 0.975))
+_AVERAGE = f"""
 INSERT INTO daily_rates (lane_id, day, prices, total, p2_5, p25, median, p75, p97_5)
-SELECT lane_id, day, n, total, p[1], p[2], p[3], p[4], p[5]
+SELECT lane_id, day, n, total, {_PERCENTILES}
 FROM (
     SELECT p.lane_id, p.day, count(*) AS n, sum(p.price ORDER BY p.price) AS total,
-           percentile_cont(ARRAY[0.025, 0.25, 0.5, 0.75, 0.975]) WITHIN GROUP (ORDER BY p.price) AS p
+           array_agg(p.price ORDER BY p.price) AS a
     FROM prices p JOIN (SELECT DISTINCT lane_id, day FROM touched) t ON t.lane_id = p.lane_id AND t.day = p.day
     GROUP BY p.lane_id, p.day
-) a
+    OFFSET 0
+) sorted
 """

@@ -5,7 +5,6 @@ Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,60 +16,92 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 _EPOCH_DAYS = 10_957  # from 1970-01-01, Arrow's first day, to 2000-01-01, PostgreSQL's
-_COLUMNS: dict[str, str] = {
-    "row": ">i4", "orig_code": f"S{CODE_LENGTH}", "dest_code": f"S{CODE_LENGTH}", "day": ">i4", "price": ">f8",
-}  # fmt: skip
+_LANE_SHIFT = 32
 
 
-def _record(columns: Mapping[str, str]) -> np.dtype[Any]:
+def _record(**columns: str) -> np.dtype[Any]:
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for name, kind in columns.items():
         fields += [(f"length of {name}", ">i4"), (name, kind)]
     return np.dtype(fields)
 
 
-STAGED = _record({"file_no": ">i4", **_COLUMNS})
-COMPARED = _record(_COLUMNS)
+_STORED = _record(file_no=">i4", row=">i4", lane_id=">i4", day=">i4", price=">f8")
+_MOMENT = _record(lane_id=">i4", day=">i4")
+_COMPARED = _record(row=">i4", orig_code=f"S{CODE_LENGTH}", dest_code=f"S{CODE_LENGTH}", day=">i4", price=">f8")
 
 
-def encode(rows: pa.Table | pa.RecordBatch, file_nos: np.ndarray | None = None) -> bytes:
-    """Rows of `rates.prices` as rows of COPY.
+def encode(rows: pa.Table | pa.RecordBatch, file_nos: np.ndarray, lane_ids: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Rows of the table `prices`, in the order of its index on lane and day, whose pages are then written one after the
+    other; and lane and day of each as one number.
 
-    file_nos: the number of the file that each row is of, as the first column; None: without it.
-    Raises ValueError for a code that is not `CODE_LENGTH` bytes, and for nulls.
+    Raises ValueError for nulls.
     """
-    record = COMPARED if file_nos is None else STAGED
-    made = np.zeros(rows.num_rows, record)
-    names = [name for name in record.names or () if name != "fields" and not name.startswith("length of ")]
-    made["fields"] = len(names)
-    for name in names:
+    days = _days(rows)
+    moments = (lane_ids.astype(np.int64) << _LANE_SHIFT) + days
+    order = np.argsort(moments, kind="stable")
+    values = {
+        "file_no": file_nos, "row": _numbers(rows.column("row")), "lane_id": lane_ids, "day": days,
+        "price": _numbers(rows.column("price")),
+    }  # fmt: skip
+    return _filled(_STORED, len(order), {name: value[order] for name, value in values.items()}), moments
+
+
+def encode_moments(moments: np.ndarray) -> bytes:
+    """Pairs of lane and day, from their numbers."""
+    days = moments.astype(np.int32)
+    return _filled(
+        _MOMENT, len(moments), {"lane_id": (moments - days) >> _LANE_SHIFT, "day": days}
+    )  # fmt: skip
+
+
+def encode_to_compare(rows: pa.Table) -> bytes:
+    """Rows of `rates.prices` as a query gives them that names the lane's ends."""
+    return _filled(
+        _COMPARED,
+        rows.num_rows,
+        {
+            "row": _numbers(rows.column("row")),
+            "orig_code": _codes(rows.column("orig_code")),
+            "dest_code": _codes(rows.column("dest_code")),
+            "day": _days(rows),
+            "price": _numbers(rows.column("price")),
+        },
+    )
+
+
+def _filled(record: np.dtype[Any], count: int, values: dict[str, np.ndarray]) -> bytes:
+    made = np.zeros(count, record)
+    made["fields"] = len(values)
+    for name, value in values.items():
         made[f"length of {name}"] = record[name].itemsize
-    if file_nos is not None:
-        made["file_no"] = file_nos
-    for name in ("orig_code", "dest_code"):
-        made[name] = codes(rows.column(name))
-    made["row"] = _numbers(rows.column("row"))
-    made["day"] = _numbers(rows.column("day").cast(pa.int32())) - _EPOCH_DAYS
-    made["price"] = _numbers(rows.column("price"))
+        made[name] = value
     return made.tobytes()
 
 
-def codes(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Codes as bytes of one length. Raises ValueError."""
-    encoded = column.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], column.type).dictionary_encode()
-    texts = [text.encode() for text in encoded.dictionary.to_pylist()]
-    if wrong := [text for text in texts if len(text) != CODE_LENGTH]:
+def _days(rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+    """Days since PostgreSQL's first."""
+    days: np.ndarray = _numbers(rows.column("day").cast(pa.int32())) - np.int32(_EPOCH_DAYS)
+    return days
+
+
+def _codes(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    encoded = plain(column).dictionary_encode()
+    texts = [code.encode() for code in encoded.dictionary.to_pylist()]
+    if wrong := [code for code in texts if len(code) != CODE_LENGTH]:
         raise ValueError(f"expected codes of {CODE_LENGTH} bytes, got {wrong[0]!r}")
-    if not texts:
-        return np.zeros(0, f"S{CODE_LENGTH}")
     return np.array(texts, f"S{CODE_LENGTH}")[_numbers(encoded.indices)]
+
+
+def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     if column.null_count:
         raise ValueError("a price has no empty column")
-    return column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    numbers: np.ndarray = plain(column).to_numpy(zero_copy_only=False)
+    return numbers

@@ -146,11 +146,23 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
+SERVING = "resources.serving.loading"
+OF_SERVING: dict[str, Callable[[], None]] = {
+    # the rows are in and averaged, nothing is committed
+    "averaged": lambda: after(SERVING, "average_touched"),
+    # served; the lake has nothing of it
+    "served": lambda: after(COMMIT, "_serve_first"),
+    # the lake has it, the ledger has not published it
+    "tables_committed": lambda: before(COMMIT, "publish"),
+}
+"""Of a source with a second store; `tests/rates` dies there."""
+
+
 def run(point: str, arguments: list[str]) -> None:
     """The `strandline` command with these arguments, dying at the point."""
     from cli.main import main
 
-    POINTS[point]()
+    {**POINTS, **OF_SERVING}[point]()
     main(arguments, prog_name="strandline")
 
 

@@ -78,6 +78,10 @@ def as_they_are_meant(data: pa.Buffer, columns: list[str]) -> Cells | None:
 
 def as_they_are_written(data: pa.Buffer, columns: list[str]) -> Cells:
     """Every cell as text, for a report that names what stands there. Raises Refused."""
+    try:
+        data.to_pybytes().decode()
+    except UnicodeDecodeError as error:
+        raise Refused("unreadable", f"the file is no UTF-8 ({error}). Send it in UTF-8.") from error
     wrong: list[tuple[int, str]] = []
 
     def note(row: pc_csv.InvalidRow) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,7 +27,7 @@ def read_parquet(file: LandedFile, config: RatesConfig) -> dict[str, pa.Array]:
             _check_header(opened)
             table = opened.read(columns=list(COLUMNS))
         return prices_of(_cells(table), config)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise Refused("unreadable", f"the file is no whole Parquet file ({error}). Send it again.") from error
 
 
@@ -51,9 +53,17 @@ def _cells(table: pa.Table) -> Cells:
         _text("dest_code", columns["dest_code"]),
         _days(columns["day"]),
         _prices(columns["price"]),
-        lambda name, at: "" if (value := columns[name][at].as_py()) is None else str(value),
+        lambda name, at: _said(columns[name][at]),
         pa.array(range(1, table.num_rows + 1), pa.int32()),
     )
+
+
+def _said(cell: pa.Scalar) -> str:
+    try:
+        value = cell.as_py()
+    except (OverflowError, ValueError):  # a day that Python has not, text that is none
+        return "(a value that no calendar or alphabet has)"
+    return "" if value is None else str(value)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
@@ -72,13 +82,19 @@ def _days(column: pa.Array) -> pa.Array:
     if _is_text(column.type):
         return days(_text("day", column))
     if pa.types.is_date(column.type):
-        return column.cast(pa.date32())
+        return _of_calendar(column.cast(pa.date32()))
     if pa.types.is_timestamp(column.type) and column.type.tz in (None, "UTC"):
         naive = column.cast(pa.timestamp(column.type.unit))
         found = naive.cast(pa.date32(), safe=False)
         # A moment within a day is no day.
-        return pc.if_else(pc.equal(found.cast(naive.type), naive), found, None)
+        return _of_calendar(pc.if_else(pc.equal(found.cast(naive.type, safe=False), naive), found, None))
     raise _wrong_type("day", column, "a date")
+
+
+def _of_calendar(days: pa.Array) -> pa.Array:
+    """Days of the years 1 to 9999; null for others."""
+    first, last = (pa.scalar(day, pa.date32()) for day in (date.min, date.max))
+    return pc.if_else(pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last)), days, None)
 
 
 def _prices(column: pa.Array) -> pa.Array:
