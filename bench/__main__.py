@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, latency, planning, rates, small_files
+from bench import bucket, ecg, latency, planning, rates, rates_api, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
@@ -21,6 +21,10 @@ _BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
     "rates": (
         lambda at: rates.compare(at, {50_000: 5, 5_000_000: 1}),
         lambda at: rates.compare(at, {2_000: 1}),
+    ),
+    "rates_api": (
+        lambda at: rates_api.compare(at, 53_000, 4.0, 3, 500_000),
+        lambda at: rates_api.compare(at, 3_000, 0.2, 1, 3_000),
     ),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }

@@ -61,8 +61,17 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
         _wait_for_answer(flask, peer + _QUESTIONS["port to port"])
         made = [_row(name, ours, peer, question, seconds, turns) for name, question in _QUESTIONS.items()]
         made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
-    platform.close()
+    _end_embedded(platform)
     return made
+
+
+def _end_embedded(platform: Platform) -> None:
+    """Its folder is deleted next."""
+    embedded = platform.serving.embedded
+    platform.close()
+    deadline = time.monotonic() + _START_SECONDS
+    while embedded is not None and embedded.is_running and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _row(name: str, ours: str, peer: str, question: str, seconds: float, turns: int) -> Row:

@@ -35,6 +35,10 @@ def test_every_benchmark_runs_gives_its_rows() -> None:
         "entering",
         "one",
         "2,000",
+        "port",
+        "region",
+        "region",
+        "region",
         "memory",
     ]
     assert all(row.count("|") == 7 for row in rows)
@@ -44,7 +48,7 @@ def test_an_unknown_benchmark_is_named() -> None:
     done = subprocess.run([sys.executable, "-m", "bench", "ekg"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert (
-        "no benchmark is called ekg; there are small_files, ecg, latency, planning, bucket, rates, memory"
+        "no benchmark is called ekg; there are small_files, ecg, latency, planning, bucket, rates, rates_api, memory"
         in done.stderr
     )
 

@@ -57,7 +57,7 @@ def test_a_taken_address_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         environment = {**own_environment(), "STRANDLINE_HOME": str(tmp_path / "home"), "STRANDLINE_API_PORT": str(port)}
         # A database that is not there: the API must not need it to say so.
-        environment["STRANDLINE_SERVING_URL"] = f"postgresql://nobody@{HOST}:1/nowhere"
+        environment["STRANDLINE_SERVING_URL"] = f"postgresql://nobody:secret-of-it@{HOST}:1/nowhere"
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", "api"],
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
@@ -66,6 +66,7 @@ def test_a_taken_address_is_named(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "STRANDLINE_API_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "secret-of-it" not in done.stderr
 
 
 def status(url: str) -> int:
