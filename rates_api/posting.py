@@ -35,7 +35,7 @@ _KNOWN = (
 )
 
 
-def has_token(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+async def has_token(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
     """Raises Problem without the token."""
     token = cast(Service, request.app.state.service).platform.settings.api_token
     if token is None:

@@ -23,7 +23,7 @@ _PERCENTILES = ("p2_5", "p25", "p75", "p97_5")
 _PLAIN, _OPERATIONS = ("origin", "destination"), ("orig_code", "dest_code")
 
 
-def once(request: Request) -> None:
+async def once(request: Request) -> None:
     """Raises Problem for a parameter that is there twice: either could be meant."""
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
