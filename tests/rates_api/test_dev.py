@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,12 +16,14 @@ from cli.demo_api import show_api
 from pipeline_assets.places.examples import write_examples
 from pipeline_assets.rates.examples import write_csv
 from tests.browser.dev_server import DevServer
-from tests.crash.sessions import own_environment, wait_until
+from tests.crash.sessions import assert_session_ends, own_environment, wait_until
 from tests.landing.servers import free_ports
 from tests.rates_api.deployment import HOST, ROOT, ask
 from tests.rates_api.test_rates import FIRST_DAY
 
 SETTLED_SECONDS = 120.0
+ENDED_SECONDS = 60.0
+"""Dagster lets runs that go on come to their end: aggregates are just being made."""
 
 
 def test_a_batch_changes_the_answer_and_ctrl_c_ends_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +47,9 @@ def test_a_batch_changes_the_answer_and_ctrl_c_ends_all(tmp_path: Path, capsys: 
         show_api(address)
         assert server.platform.serving.embedded is not None
         assert server.platform.serving.embedded.is_running
-        server.interrupt()
+        os.kill(server.process.pid, signal.SIGINT)
+        wait_until(lambda: status(f"{address}/healthz") == 0, ENDED_SECONDS, "the API ends")
+        assert_session_ends(server.process.pid, ENDED_SECONDS)
         wait_until(lambda: not server.platform.serving.embedded.is_running, 60, "the embedded server ends as well")
     shown = capsys.readouterr().out
     assert f"$ curl '{address}/rates?" in shown
