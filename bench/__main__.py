@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, health, intake, latency, ocean, planning, rates, scale, small_files
+from bench import bucket, ecg, health, intake, latency, ocean, planning, rates, rates_api, scale, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
@@ -28,6 +28,10 @@ BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
         lambda at: [*scale.compare(at, (100, 10), (400, 20), 1), *intake.measure(at, 40, 2000, 50)],
     ),
     "ocean": (lambda at: ocean.compare(at, 120, 3), lambda at: ocean.compare(at, 3, 1)),
+    "rates_api": (
+        lambda at: rates_api.compare(at, 53_000, 4.0, 3, 500_000),
+        lambda at: rates_api.compare(at, 3_000, 0.2, 1, 3_000),
+    ),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }
 """Each benchmark in its full size and in one that only shows that it runs."""

@@ -34,7 +34,7 @@ def measure(folder: Path, uploads: int, idle_seconds: tuple[float, float] = _IDL
     seconds = []
     port = free_port()
     command = ["-m", "cli.main", "dev", "-h", _LOCALHOST, "-p", str(port)]
-    environment = {"STRANDLINE_HOME": str(platform.settings.home)}
+    environment = {"STRANDLINE_HOME": str(platform.settings.home), "STRANDLINE_API_PORT": str(free_port())}
     with Server(command, environment, folder / "dev.log") as server:
         wait_for_answer(server, f"http://{_LOCALHOST}:{port}/server_info")
         for number, path in enumerate(sorted(files.rglob("*.mat"))[: uploads + 1]):

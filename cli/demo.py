@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from cli.demo_api import show_api
 from cli.land import land_files
 from cli.query import as_text_table
 from cli.signals import terminate_as_interrupt
@@ -42,13 +43,14 @@ def run_demo(platform: Platform, port: int, *, once: bool) -> int:
     """Start, land, wait, show, stop. Returns the exit code."""
     port = free_port(port)
     address = f"http://{_LOCALHOST}:{port}"
+    api_port = free_port(platform.settings.api_port)
     log = platform.settings.home / "dagster-dev.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     click.echo(f"Starting Dagster with the sensors on (log: {log}) ...")
-    process = _start(port, log)
+    process = _start(port, api_port, log)
     try:
         with terminate_as_interrupt():
-            return _run(platform, process, address, log, once)
+            return _run(platform, process, address, f"http://{_LOCALHOST}:{api_port}", log, once)
     except DemoError as error:
         click.echo(f"Error: {error}", err=True)
         return 1
@@ -59,12 +61,14 @@ def run_demo(platform: Platform, port: int, *, once: bool) -> int:
         stop(process)
 
 
-def _run(platform: Platform, process: subprocess.Popen[bytes], address: str, log: Path, once: bool) -> int:
-    _wait_for_ui(process, address, log)
+def _run(platform: Platform, process: subprocess.Popen[bytes], address: str, api: str, log: Path, once: bool) -> int:
+    _wait_for_answer(process, f"{address}/server_info", log)
     keys = [key for source in SOURCES for key in _land_examples(platform, source)]
     _wait_for_rows(platform, process, keys, log)
     _wait_for_aggregates(platform, process, log)
     _show(platform, address)
+    _wait_for_answer(process, f"{api}/readyz", log)
+    show_api(api)
     if not once:
         click.echo("Press Ctrl-C to stop everything.")
         process.wait()
@@ -81,13 +85,15 @@ def free_port(port: int) -> int:
     raise DemoError(f"no free port from {port} to {port + 99}; choose another with --port")
 
 
-def _start(port: int, log: Path) -> subprocess.Popen[bytes]:
+def _start(port: int, api_port: int, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "cli.main", "dev", "-h", _LOCALHOST, "-p", str(port)]
     root = Path(__file__).parent.parent
     with log.open("wb") as output:
         # A group of its own: Ctrl-C reaches this process alone, which then stops the others in order.
         # A person reads this log, if anybody does.
-        environment = {f"{PREFIX}LOG_FORMAT": "text", **os.environ}
+        environment = {
+            f"{PREFIX}LOG_FORMAT": "text", **os.environ, f"{PREFIX}API_HOST": _LOCALHOST, f"{PREFIX}API_PORT": str(api_port),
+        }  # fmt: skip
         return subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, cwd=root, start_new_session=True, env=environment
         )
@@ -127,16 +133,16 @@ def _check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
         raise DemoError(f"Dagster ended by itself (exit code {process.returncode}). The end of {log}:\n{last}")
 
 
-def _wait_for_ui(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def _wait_for_answer(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         _check_alive(process, log)
         try:
-            with urllib.request.urlopen(f"{address}/server_info", timeout=5):
+            with urllib.request.urlopen(address, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    raise DemoError(f"the UI did not answer at {address} within {_START_SECONDS:.0f} s; see {log}")
+    raise DemoError(f"nothing answered at {address} within {_START_SECONDS:.0f} s; see {log}")
 
 
 def _land_examples(platform: Platform, source: FileSource) -> list[str]:

@@ -371,19 +371,29 @@ def withdraw(keys_or_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 @click.option("--port", default=3000, show_default=True, help="Port of the UI; the next free one if it is taken.")
 @click.option("--once", is_flag=True, help="Stop everything after printing the answers.")
 def demo(port: int, once: bool) -> None:
-    """Start the UI with sensors on, land generated files of every source, and show the rows they become."""
+    """Start the UI with sensors on, and the rates API; land generated files of every source, and show their rows."""
     from cli.demo import run_demo
 
     sys.exit(run_demo(_platform(), port, once=once))
 
 
+@main.command()
+@click.option("--ends-with-input", is_flag=True, hidden=True, help="End when standard input does.")
+def api(ends_with_input: bool) -> None:
+    """Start the HTTP API that answers rates, and takes prices. Its address: STRANDLINE_API_HOST, STRANDLINE_API_PORT."""
+    from cli.api import run_api
+
+    sys.exit(run_api(_platform(), ends_with_input=ends_with_input))
+
+
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.option("--api/--no-api", "with_api", default=True, help="Start the rates API beside it (the default).")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def dev(options: tuple[str, ...]) -> None:
-    """Start the Dagster UI with the sensors on. OPTIONS go to `dagster dev`, such as `-p 3001`."""
+def dev(with_api: bool, options: tuple[str, ...]) -> None:
+    """Start the Dagster UI with the sensors on, and the rates API. OPTIONS go to `dagster dev`, such as `-p 3001`."""
     from cli.dev import run_dagster_dev
 
-    run_dagster_dev(_platform().settings, options)
+    run_dagster_dev(_platform().settings, options, with_api=with_api)
 
 
 main.add_command(quarantine)

@@ -31,7 +31,7 @@ OUTSIDE_EVENT_LOG = "strandline"
 """Loggers below this name do not reach the event log of a Dagster run. There each line costs as much as an event, and raises
 when the event log cannot be written, which must neither end a heartbeat nor hide why a run fails."""
 
-_PROJECT = frozenset({"pipeline_assets", "resources", "sensors", "cli", OUTSIDE_EVENT_LOG})
+_PROJECT = frozenset({"pipeline_assets", "rates_api", "resources", "sensors", "cli", OUTSIDE_EVENT_LOG})
 _HIDDEN = "***"
 _SHORTEST_SECRET = 4
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -133,8 +133,9 @@ def _apply(setup: LogSetup) -> None:
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
     found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
-    if settings.slack_token is not None:
-        found.add(settings.slack_token.get_secret_value())
+    for token in (settings.slack_token, settings.api_token):
+        if token is not None:
+            found.add(token.get_secret_value())
     for url in (settings.ledger_url, settings.serving_url, settings.serving_reader_url):
         if url is None:
             continue

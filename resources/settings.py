@@ -101,6 +101,28 @@ class Settings(BaseSettings):
         SecretStr | None, Field(description="The same, where queries go: a reader endpoint; default serving_url.")
     ] = None
 
+    api_host: Annotated[str, Field(min_length=1, description="Address that the rates API listens on.")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=1, le=65_535, description="Port that the rates API listens on.")] = 3080
+    api_token: Annotated[
+        SecretStr | None, Field(description="Token that posting a price asks for; without it nobody can post.")
+    ] = None
+    api_connections: Annotated[
+        int, Field(ge=1, le=100, description="Most connections of one API process to the serving database.")
+    ] = 8
+    api_query_seconds: Annotated[
+        float, Field(gt=0, le=300, description="Longest that the API waits for a connection, and for a query.")
+    ] = 5.0
+    api_max_days: Annotated[int, Field(ge=1, le=36_600, description="Most days of one request to the API.")] = 366
+    api_rate_limit: Annotated[
+        float, Field(ge=0, description="Requests a second of one client, ten times as many at once; 0: no limit.")
+    ] = 100.0
+    api_trusted_proxies: Annotated[
+        str, Field(description="Proxies whose X-Forwarded-For names the client: addresses or networks, with commas.")
+    ] = "127.0.0.1"
+    api_leave_seconds: Annotated[
+        float, Field(ge=0, le=300, description="How long the API, asked to end, still answers while /readyz says no.")
+    ] = 5.0
+
     workers: Annotated[int, Field(ge=1, le=256, description="Reader processes of one run.")] = os.cpu_count() or 1
     file_timeout_seconds: Annotated[float, Field(gt=0, description="Longest that reading one file may take.")] = 60.0
     file_memory_mb: Annotated[int, Field(ge=1024, description="Address space that a reader process may use, MiB.")] = (
@@ -244,6 +266,15 @@ class Settings(BaseSettings):
             )
         if "slack_channel" in info.data and info.data["slack_channel"] is None:
             raise ValueError("set STRANDLINE_SLACK_CHANNEL as well, to the channel that alerts are to go to")
+        return value
+
+    @field_validator("api_token")
+    @classmethod
+    def _long_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\x21-\x7e]{16,512}", value.get_secret_value()):
+            raise ValueError(
+                "expected 16 or more letters, digits and signs without spaces, such as: openssl rand -hex 24"
+            )
         return value
 
     @field_validator("s3_endpoint", "queue_url", "slack_url", "ui_url")

@@ -29,6 +29,7 @@ BEGINS = {
     "ocean": ["reading a", "a batch"],
     "health": ["20 task", "500 rows"],
     "rates": ["2,000 prices:"],
+    "rates_api": ["port to", "region to", "region to", "region to"],
     "memory": ["memory of"],
 }  # fmt: skip
 """Of each benchmark, how its rows begin."""

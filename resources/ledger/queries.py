@@ -148,6 +148,13 @@ def find_files(ledger: Ledger, key_or_id: str) -> list[str]:
     return []
 
 
+def newest_of_key(ledger: Ledger, store: str, key: str) -> Row[Any] | None:
+    """The newest version of a whole key in a landing store; None where no look has seen it yet."""
+    query = select(files).where(files.c.store == store, files.c.key == key).order_by(desc(files.c.seq)).limit(1)
+    with ledger.read() as connection:
+        return connection.execute(query).one_or_none()
+
+
 def tell(ledger: Ledger, file_id: str) -> FileStory:
     with ledger.read() as connection:
         file = connection.execute(select(files).where(files.c.file_id == file_id)).one()

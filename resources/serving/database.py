@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,8 @@ HEAD = "0001"
 """The newest migration. Opening a database that is already there runs no Alembic code."""
 
 _LOCK_SECONDS = 300
+_CONNECT_SECONDS = 10
+_READ_ONLY = "-c default_transaction_read_only=on"
 _ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtext('strandline serving ' || current_schema()))")
 _log = logging.getLogger("strandline.serving")
 
@@ -83,7 +86,18 @@ class Serving:
         """Connections that only read."""
         if self._reader_url is None:
             _ = self.engine  # whoever asks first makes the tables
-        return _engine(self.reader_url, self.schema, "-c default_transaction_read_only=on")
+        return _engine(self.reader_url, self.schema, _READ_ONLY)
+
+    def reader_conninfo(self, *options: str) -> str:
+        """How psycopg itself connects to only read, for pools that are not SQLAlchemy's. Holds a password; never show it.
+
+        options: settings of the session, such as ``-c statement_timeout=5000``.
+        """
+        _ = self.reader
+        address = make_url(self.reader_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        return make_conninfo(
+            address, options=_session(self.schema, _READ_ONLY, *options), connect_timeout=_CONNECT_SECONDS
+        )
 
     @contextmanager
     def write(self, source: str, fence: int | None = None) -> Iterator[Connection]:
@@ -146,11 +160,12 @@ def _engine(url: str, schema: str, *options: str) -> Engine:
         pool_size=2,
         max_overflow=4,
         pool_pre_ping=True,
-        connect_args={
-            "options": " ".join((f"-c search_path={schema} -c timezone=UTC", *options)),
-            "connect_timeout": 10,
-        },
+        connect_args={"options": _session(schema, *options), "connect_timeout": _CONNECT_SECONDS},
     )
+
+
+def _session(schema: str, *options: str) -> str:
+    return " ".join((f"-c search_path={schema} -c timezone=UTC", *options))
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -6,6 +6,7 @@ all prices of a day together, whichever lane they are of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -25,7 +26,8 @@ class UnknownPlace(UserError):
     """Neither a port's code nor a region's slug. field: which of the two ends of the lane."""
 
     def __init__(self, field: str, place: str) -> None:
-        super().__init__(f"{field}: {place!r} is neither a port's code nor a region's slug")
+        self.reason = f"{place!r} is neither a port's code nor a region's slug"
+        super().__init__(f"{field}: {self.reason}")
         self.field = field
 
 
@@ -64,27 +66,49 @@ class DaySpread:
 
 def daily_rates(connection: Connection, origin: str, destination: str, first: date, last: date) -> list[DayRate]:
     """One entry for each day from `first` to `last`, both inclusive, in order. Raises UnknownPlace."""
-    rows = _rows(connection, RATES, origin, destination, first, last)
-    return [DayRate(row.day, row.prices, enough(row.prices, row.average)) for row in rows]
+    return day_rates(_rows(connection, RATES, origin, destination, first, last))
 
 
 def daily_spread(connection: Connection, origin: str, destination: str, first: date, last: date) -> list[DaySpread]:
     """Median and percentiles of the same days. Raises UnknownPlace."""
-    rows = _rows(connection, SPREAD, origin, destination, first, last)
+    return day_spreads(_rows(connection, SPREAD, origin, destination, first, last))
+
+
+def days_with_prices(connection: Connection, origin: str, destination: str, first: date, last: date) -> list[DayRate]:
+    """Only the days that have prices, newest first, their average however few they are. Raises UnknownPlace."""
+    return day_rates_newest_first(_rows(connection, RATES, origin, destination, first, last))
+
+
+def day_rates(rows: Sequence[Any]) -> list[DayRate]:
+    """From the rows of `RATES`."""
+    return [DayRate(row.day, row.prices, enough(row.prices, row.average)) for row in rows]
+
+
+def day_spreads(rows: Sequence[Any]) -> list[DaySpread]:
+    """From the rows of `SPREAD`."""
     return [
         DaySpread(row.day, row.prices, *(enough(row.prices, value) for value in (row.p or [None] * 5))) for row in rows
     ]
 
 
-def days_with_prices(connection: Connection, origin: str, destination: str, first: date, last: date) -> list[DayRate]:
-    """Only the days that have prices, newest first, their average however few they are. Raises UnknownPlace."""
-    rows = _rows(connection, RATES, origin, destination, first, last)
+def day_rates_newest_first(rows: Sequence[Any]) -> list[DayRate]:
+    """From the rows of `RATES`, as `days_with_prices`."""
     return [DayRate(row.day, row.prices, row.average) for row in reversed(rows) if row.prices]
 
 
 def enough(prices: int, value: float | None) -> float | None:
     """A figure, unless too few prices stand behind it."""
     return value if prices >= FEWEST_PRICES else None
+
+
+def check_places(rows: Sequence[Any], origin: str, destination: str) -> None:
+    """Raises UnknownPlace, from the rows of either query."""
+    for field, place, is_known in (
+        ("origin", origin, rows[0].has_origin),
+        ("destination", destination, rows[0].has_destination),
+    ):
+        if not is_known:
+            raise UnknownPlace(field, place)
 
 
 def _rows(
@@ -94,12 +118,7 @@ def _rows(
         raise UserError(f"date_from: {first} is after date_to, {last}")
     given = {"origin": origin, "destination": destination, "first": first, "last": last}
     rows = list(connection.execute(query, given))
-    for field, place, is_known in (
-        ("origin", origin, rows[0].has_origin),
-        ("destination", destination, rows[0].has_destination),
-    ):
-        if not is_known:
-            raise UnknownPlace(field, place)
+    check_places(rows, origin, destination)
     return rows
 
 

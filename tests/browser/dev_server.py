@@ -33,8 +33,9 @@ def free_port() -> int:
 class DevServer:
     """Leaving it kills whatever of it is left; `interrupt` first is how a person ends it."""
 
-    def __init__(self, home: Path, **settings: str) -> None:
+    def __init__(self, home: Path, *, with_api: bool = False, **settings: str) -> None:
         self.home = home
+        self._options = () if with_api else ("--no-api",)
         self.address = f"http://{HOST}:{free_port()}"
         self.log = home.parent / "dev.log"
         self.environment = {
@@ -46,7 +47,7 @@ class DevServer:
         port = self.address.rpartition(":")[2]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "dev", "-p", port, "-h", HOST],
+                [sys.executable, "-m", "cli.main", "dev", "-p", port, "-h", HOST, *self._options],
                 cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip

@@ -36,7 +36,7 @@ def secret_fields() -> set[str]:
 
 
 def test_every_secret_setting_is_planted_here() -> None:
-    assert secret_fields() == {"ledger_url", "serving_url", "serving_reader_url", "slack_token"}, (
+    assert secret_fields() == {"api_token", "ledger_url", "serving_url", "serving_reader_url", "slack_token"}, (
         "plant a canary in the new setting below"
     )
     addresses = {name for name in Settings.model_fields if name.endswith(("_url", "_endpoint"))}
@@ -63,6 +63,7 @@ def drain(platform: Platform, told: list[str], **settings: str) -> int:
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "STRANDLINE_SERVING_URL": f"postgresql://someone:{CANARY}@127.0.0.1:1/rates",
         "STRANDLINE_SERVING_READER_URL": f"postgresql://reader:{CANARY}@127.0.0.1:1/rates",
+        "STRANDLINE_API_TOKEN": f"{CANARY}-of-the-api",
         "STRANDLINE_SLACK_TOKEN": f"xoxb-{CANARY}",
         "STRANDLINE_SLACK_CHANNEL": "#nowhere",
         "STRANDLINE_SLACK_URL": "http://127.0.0.1:1",
@@ -104,6 +105,7 @@ def test_no_canary_is_written_anywhere(platform: Platform, put: Put, postgresql:
         "a wrong Slack": drain(platform, told, **every, STRANDLINE_SLACK_URL=wrong),
         "a wrong UI": drain(platform, told, **every, STRANDLINE_UI_URL=wrong),
         "a wrong ledger": drain(platform, told, **every, STRANDLINE_LEDGER_URL=f"mysql://x:{CANARY}@h/d"),
+        "a wrong token of the API": drain(platform, told, **every, STRANDLINE_API_TOKEN=f"{CANARY} with spaces"),
         "a wrong serving database": drain(platform, told, **every, STRANDLINE_SERVING_URL=f"mysql://x:{CANARY}@h/d"),
         "a wrong reader of it": drain(
             platform, told, **every, **serving | {"STRANDLINE_SERVING_READER_URL": f"postgresql://x:a@{CANARY}@h/d"}
@@ -113,7 +115,7 @@ def test_no_canary_is_written_anywhere(platform: Platform, put: Put, postgresql:
     assert codes == {
         "files that fail": 3, "a ledger that is down": 1, "a bucket that is down": 1, "a wrong endpoint": 2,
         "a wrong queue": 2, "a wrong Slack": 2, "a wrong UI": 2, "a wrong ledger": 2, "a wrong serving database": 2,
-        "a wrong reader of it": 2, "two at signs": 2,
+        "a wrong reader of it": 2, "a wrong token of the API": 2, "two at signs": 2,
     }  # fmt: skip
     assert all(CANARY not in text for text in told), "\n".join(text for text in told if CANARY in text)
     home = platform.settings.home

@@ -1,0 +1,186 @@
+"""The rates API beside plain Flask on the same prices, and its answers while a batch is loaded."""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import make_url
+
+from bench import plain_flask
+from bench.http_load import Asked, as_fast_as_possible, at_a_rate
+from bench.measure import ROOT, Row, Server, own_environment, run, say
+from pipeline_assets.example_places import ports, regions
+from pipeline_assets.places.examples import write_examples
+from pipeline_assets.rates.examples import DAYS, FIRST_DAY, generate, write_csv
+from pipeline_assets.rates.examples import Row as Price
+from resources.platform import Platform
+from resources.settings import Settings
+
+_LOCALHOST = "127.0.0.1"
+_DAYS = f"date_from={FIRST_DAY}&date_to=2016-01-{DAYS}"
+_QUESTIONS = {
+    "port to port": f"/rates?{_DAYS}&origin=CNSGH&destination=NLRTM",
+    "region to region": f"/rates?{_DAYS}&origin=china_main&destination=northern_europe",
+}
+_LEAST, _MOST, _MOST_IDLE_MS = 5.0, 3.0, 10.0
+_CONNECTIONS = 8
+_RATE = 25.0
+_START_SECONDS = 120.0
+
+
+def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) -> list[Row]:
+    """loaded: prices of the batch that is loaded meanwhile."""
+    platform = Platform(Settings(home=folder / "home"))
+    environment = {"STRANDLINE_HOME": str(platform.settings.home), "STRANDLINE_API_RATE_LIMIT": "0"}
+    rows = generate([code for code, _, _ in ports()], prices=prices)
+    say(f"  {len(rows):,} prices are loaded")
+    _fill(platform, folder, environment, rows)
+    url = platform.serving.url  # the server goes on while this is held
+    plain_url = _fill_plain(url, rows)
+    port, plain_port = _free_port(), _free_port()
+    ours, peer = f"http://{_LOCALHOST}:{port}", f"http://{_LOCALHOST}:{plain_port}"
+    gunicorn = [
+        "-m", "gunicorn", "bench.plain_flask:app", "--bind", f"{_LOCALHOST}:{plain_port}", "--worker-class", "gthread",
+        "--threads", str(_CONNECTIONS), "--keep-alive", "75",
+    ]  # fmt: skip
+    with (
+        Server(["-m", "cli.main", "api"], {**environment, "STRANDLINE_API_PORT": str(port)}, folder / "api.log") as api,
+        Server(gunicorn, {"PLAIN_URL": plain_url}, folder / "flask.log") as flask,
+    ):
+        _wait_for_answer(api, f"{ours}/readyz")
+        _wait_for_answer(flask, peer + _QUESTIONS["port to port"])
+        made = [_row(name, ours, peer, question, seconds, turns) for name, question in _QUESTIONS.items()]
+        made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
+    _end_embedded(platform)
+    return made
+
+
+def _end_embedded(platform: Platform) -> None:
+    """Its folder is deleted next."""
+    embedded = platform.serving.embedded
+    platform.close()
+    deadline = time.monotonic() + _START_SECONDS
+    while embedded is not None and embedded.is_running and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _row(name: str, ours: str, peer: str, question: str, seconds: float, turns: int) -> Row:
+    """Both by turns; the pair of the median ratio."""
+    pairs: list[tuple[Asked, Asked]] = []
+    for turn in range(turns + 1):
+        asked = [as_fast_as_possible(at + question, seconds, _CONNECTIONS) for at in (peer, ours)]
+        if json.loads(asked[0].body) != json.loads(asked[1].body):
+            raise RuntimeError(f"{name}: both do not answer the same")
+        pairs += [(asked[1], asked[0])] if turn else []  # the first opens connections and prepares statements
+    mine, plain = sorted(pairs, key=lambda pair: pair[0].rate / pair[1].rate)[len(pairs) // 2]
+    ratio = mine.rate / plain.rate
+    say(f"  {name}: {mine.rate:.0f} and {plain.rate:.0f} requests a second")
+    return Row(
+        f"{name}, {DAYS} days, {_CONNECTIONS} connections, one API process",
+        f"{mine.rate:,.0f} requests/s, p95 {1000 * mine.percentile(0.95):.1f} ms",
+        f"Flask and psycopg in one gunicorn process of {_CONNECTIONS} threads: {plain.rate:,.0f} requests/s, "
+        f"p95 {1000 * plain.percentile(0.95):.1f} ms",
+        f"{ratio:.1f} × as many",
+        f"≥ {_LEAST:g} ×",
+        ratio >= _LEAST,
+    )
+
+
+def _under_load(
+    platform: Platform, folder: Path, environment: Mapping[str, str], url: str, seconds: float, loaded: int
+) -> list[Row]:
+    path = write_csv(folder / "more.csv", generate([code for code, _, _ in ports()], prices=loaded, seed=1))
+    at_a_rate(url, _RATE, lambda so_far: so_far < 1.0)
+    before = at_a_rate(url, _RATE, lambda so_far: so_far < 2 * seconds)
+    platform.landing.put(path, "rates/more.csv")
+    with (folder / "drain.log").open("wb") as log:
+        drain = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "drain", "--source", "rates"], cwd=ROOT, stdout=log, stderr=log,
+            env={**own_environment(), **environment},
+        )  # fmt: skip
+    try:
+        during = at_a_rate(url, _RATE, lambda so_far: drain.poll() is None)
+    finally:
+        drain.wait()
+    if drain.returncode:
+        raise RuntimeError(f"the drain ended with {drain.returncode}:\n{(folder / 'drain.log').read_text()[-2000:]}")
+    after = at_a_rate(url, _RATE, lambda so_far: so_far < 2 * seconds)
+    idle = statistics.fmean((before.percentile(0.95), after.percentile(0.95)))
+    ratio = during.percentile(0.95) / idle
+    return [
+        Row(
+            f"region to region, {_RATE:g} requests/s, idle",
+            f"p95 {1000 * idle:.1f} ms, median {1000 * before.percentile(0.5):.1f} ms",
+            "the bar itself",
+            f"{1000 * idle / _MOST_IDLE_MS:.2f} ×",
+            f"p95 < {_MOST_IDLE_MS:g} ms",
+            1000 * idle < _MOST_IDLE_MS,
+        ),
+        Row(
+            f"region to region, {_RATE:g} requests/s, while `strandline drain` loads {loaded:,} prices, its start included",
+            f"p95 {1000 * during.percentile(0.95):.1f} ms, longest {1000 * during.seconds[-1]:.0f} ms, "
+            f"n = {len(during.seconds)}",
+            "the same idle, before and after",
+            f"{ratio:.2f} ×",
+            f"≤ {_MOST:g} ×",
+            ratio <= _MOST,
+        ),
+    ]
+
+
+def _fill(platform: Platform, folder: Path, environment: Mapping[str, str], rows: list[Price]) -> None:
+    for path in write_examples(folder / "places")[:2]:
+        platform.landing.put(path, f"places/{path.name}")
+    run(["-m", "cli.main", "drain", "--source", "places"], environment)
+    platform.landing.put(write_csv(folder / "prices.csv", rows), "rates/prices.csv")
+    run(["-m", "cli.main", "drain", "--source", "rates"], environment)
+
+
+def _fill_plain(url: str, rows: list[Price]) -> str:
+    """The same in tables as the task gives them; the address of their database."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        connection.execute("CREATE SCHEMA plain")
+        connection.execute("SET search_path TO plain")
+        connection.execute(plain_flask.SCHEMA)
+        cursor = connection.cursor()
+        cursor.executemany(
+            "INSERT INTO regions VALUES (%s, %s, %s)",
+            [(slug, name, parent or None) for slug, name, parent in regions()],
+        )
+        cursor.executemany("INSERT INTO ports VALUES (%s, %s, %s)", ports())
+        with cursor.copy("COPY prices FROM STDIN") as copy:
+            for origin, destination, day, price in rows:
+                copy.write_row((origin, destination, day, round(price)))
+    with psycopg.connect(plain, autocommit=True) as connection:
+        for table in ("regions", "ports", "prices"):
+            connection.execute(f"VACUUM ANALYZE plain.{table}".encode())
+    return psycopg.conninfo.make_conninfo(plain, options="-c search_path=plain")
+
+
+def _wait_for_answer(server: Server, address: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        server.check_alive()
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"nothing answered at {address} within {_START_SECONDS:.0f} s; see {server.log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOCALHOST, 0))
+        return int(probe.getsockname()[1])
