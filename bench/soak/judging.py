@@ -138,7 +138,7 @@ def growth(samples: Sequence[Sample], warm_up_seconds: float) -> list[Finding]:
     ended = next((number for number, one in enumerate(samples) if one.landed == samples[-1].landed), 0)
     warm, after = [one for one in samples[:ended] if one.at >= warm_up_seconds], samples[ended:]
     judged = len(warm) >= _LEAST_SAMPLES and warm[-1].at - warm[0].at >= _LEAST_SECONDS
-    judged_after = len(after) >= _LEAST_SAMPLES_AFTER
+    judged_after = judged and len(after) >= _LEAST_SAMPLES_AFTER
     findings: list[Finding] = []
     for what, of in _SERIES:
         for samples_of, when, per, unit, bar, is_judged in (
