@@ -16,6 +16,13 @@ from resources.logs import configure_logs
 from resources.platform import Platform
 from resources.settings import Settings
 from tests.log_lines import LEDGER_URL
+from tests.long import is_long
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,33 @@
+"""Which tests are `long`: each takes many seconds, and what it proves is proven in part by quicker ones beside it.
+
+`make test` leaves them out, `make test-long` runs them and nothing else.
+"""
+
+from __future__ import annotations
+
+LONG = (
+    "tests/crash/test_kill.py::test_killed_while_replacing",
+    "tests/hostile/test_canaries.py::test_no_canary_is_written_anywhere[json]",
+    "tests/landing/test_chaos.py::test_a_bad_day[1]",
+    "tests/landing/test_chaos.py::test_a_bad_day[2]",
+    "tests/landing/test_chaos.py::test_a_bad_day[3]",
+    "tests/ocean/test_real_files.py::test_real_files_through_the_front_door",
+    "tests/operations/test_backup.py::test_under_load",
+    "tests/operations/test_check.py::test_after_a_kill_at_any_moment_all_agree",
+    "tests/operations/test_entries_inside.py",
+    "tests/operations/test_entries_outside.py",
+    "tests/operations/test_maintain.py::test_beside_real_drains",
+    "tests/rates/test_crash.py",
+    "tests/rates_api/test_available.py",
+    "tests/rates_api/test_dev.py",
+    "tests/rates_api/test_document.py",
+    "tests/test_add_a_source.py::test_a_new_source_works_as_it_stands",
+    "tests/test_bench.py::test_a_benchmark_runs_and_gives_its_rows",
+    "tests/test_dagster_runs.py::test_requests_that_always_fail_end_with_a_held_batch",
+    "tests/test_soak.py::test_a_short_soak",
+)
+"""How the ids of the tests begin."""
+
+
+def is_long(node_id: str) -> bool:
+    return node_id.startswith(LONG)
