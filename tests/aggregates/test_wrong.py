@@ -111,7 +111,7 @@ def declared(**changes: Any) -> FileSource:
 def test_wrong_declarations_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"aggregate toy.by_value is of 'nothing', which is no table.*readings, files"):
         declared(of="nothing")
-    with pytest.raises(ValueError, match="every table and aggregate needs a name of its own"):
+    with pytest.raises(ValueError, match="every table, dataset, aggregate and product needs a name of its own"):
         declared(name="files")
     with pytest.raises(ValueError, match="aggregate name 'By Value': use lower-case"):
         declared(name="By Value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import struct
 import zipfile
 from dataclasses import replace
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -79,14 +80,9 @@ def test_annotations_may_be_spelled_as_synapse_does_and_come_with_the_object() -
 
 
 def test_annotations_of_the_object_come_before_a_sidecar_unless_they_are_none_of_a_record() -> None:
-    class WithMetadata(LandedFile):
-        metadata: ClassVar[dict[str, str]] = {}
-
     beside = landed({"metadata.json": METADATA})
-    file = WithMetadata(beside.key, data=beside.data, companions=beside.companions)
     for said, wanted in (({}, "rec-1"), ({"uploader": "x"}, "rec-1"), ({**ANNOTATIONS, "recordid": "rec-2"}, "rec-2")):
-        WithMetadata.metadata = said
-        assert read_archive(file, CONFIG).recordid == wanted
+        assert read_archive(dataclasses.replace(beside, metadata=said), CONFIG).recordid == wanted
 
 
 def test_every_error_of_a_record_refuses_all_of_it_and_is_told() -> None:

@@ -222,8 +222,8 @@ def test_a_namespace_has_products_of_its_own(platform: Platform, put: Put, tmp_p
         ((replace(TOTALS, columns={"readings": ("nosuch",)}),), "`columns` names 'nosuch' of readings"),
         ((replace(COPY, after=(), columns={"files": ("readings",)}),), "`columns` names 'readings' of files"),
         ((COPY,), "`after` names 'totals'; expected products declared before it: there are none"),
-        ((TOTALS, TOTALS), "every table, aggregate and product needs a name of its own"),
-        ((replace(TOTALS, name="readings"),), "every table, aggregate and product needs a name of its own"),
+        ((TOTALS, TOTALS), "every table, dataset, aggregate and product needs a name of its own"),
+        ((replace(TOTALS, name="readings"),), "every table, dataset, aggregate and product needs a name of its own"),
     ],
 )
 def test_a_declaration_that_cannot_be_is_refused(products: tuple[Product, ...], message: str) -> None:
