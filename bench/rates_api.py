@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 import statistics
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from sqlalchemy import make_url
 
 from bench import plain_flask
 from bench.http_load import Asked, as_fast_as_possible, at_a_rate
+from bench.latency import free_port, wait_for_answer
 from bench.measure import ROOT, Row, Server, own_environment, run, say
 from pipeline_assets.example_places import ports, regions
 from pipeline_assets.places.examples import write_examples
@@ -47,7 +45,7 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
     _fill(platform, folder, environment, rows)
     url = platform.serving.url  # the server goes on while this is held
     plain_url = _fill_plain(url, rows)
-    port, plain_port = _free_port(), _free_port()
+    port, plain_port = free_port(), free_port()
     ours, peer = f"http://{_LOCALHOST}:{port}", f"http://{_LOCALHOST}:{plain_port}"
     gunicorn = [
         "-m", "gunicorn", "bench.plain_flask:app", "--bind", f"{_LOCALHOST}:{plain_port}", "--worker-class", "gthread",
@@ -57,8 +55,8 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
         Server(["-m", "cli.main", "api"], {**environment, "STRANDLINE_API_PORT": str(port)}, folder / "api.log") as api,
         Server(gunicorn, {"PLAIN_URL": plain_url}, folder / "flask.log") as flask,
     ):
-        _wait_for_answer(api, f"{ours}/readyz")
-        _wait_for_answer(flask, peer + _QUESTIONS["port to port"])
+        wait_for_answer(api, f"{ours}/readyz")
+        wait_for_answer(flask, peer + _QUESTIONS["port to port"])
         made = [_row(name, ours, peer, question, seconds, turns) for name, question in _QUESTIONS.items()]
         made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
     _end_embedded(platform)
@@ -166,21 +164,3 @@ def _fill_plain(url: str, rows: list[Price]) -> str:
         for table in ("regions", "ports", "prices"):
             connection.execute(f"VACUUM ANALYZE plain.{table}".encode())
     return psycopg.conninfo.make_conninfo(plain, options="-c search_path=plain")
-
-
-def _wait_for_answer(server: Server, address: str) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        server.check_alive()
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RuntimeError(f"nothing answered at {address} within {_START_SECONDS:.0f} s; see {server.log}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOCALHOST, 0))
-        return int(probe.getsockname()[1])
