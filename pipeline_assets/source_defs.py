@@ -313,14 +313,13 @@ def _show_undeclared(
     for table in report.source.tables:
         if table.name in report.tables and table.name not in source.table_names:
             uri = platform.lake.location(TableName(source.name, table.name))
-            told = metadata.table_metadata(report.source, table, uri)
+            told = metadata.lake_metadata(report.source, table, uri)
             shown = metadata.batch_metadata(report.source, report, table, is_checked=False)
-            of_definitions = {"dagster/code_references"}
             context.log_event(
                 dg.AssetMaterialization(
                     dg.AssetKey([source.name, table.name]),
                     description=table.description,
-                    metadata={name: value for name, value in (told | shown).items() if name not in of_definitions},
+                    metadata=told | shown,
                     partition=partition,
                 )
             )
