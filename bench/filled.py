@@ -123,7 +123,7 @@ def fill_lake(platform: Platform, source: FileSource) -> None:
 def write_rows(schema: pa.Schema, uri: str, batch_id: str, members: Sequence[tuple[str, str, int]]) -> str:
     """A data file of readings, a row for each file. members: id, key and a number of each. The path."""
     path = Path(uri.removeprefix("file://"))
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "source_key": [key for _, key, _ in members],
         "n": [0] * len(members),
