@@ -36,6 +36,27 @@ from resources.platform import Platform
 from resources.settings import Settings
 
 _FLAT = 1.5
+
+
+@dataclass(frozen=True)
+class _Seconds:
+    """By the clock, and of this process's processor time, which tells more on a machine that does other things."""
+
+    clock: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.clock * 1000:,.1f} ms ({self.processor * 1000:,.1f} of processor)"
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self._clock, self._processor = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> _Seconds:
+        return _Seconds(time.perf_counter() - self._clock, time.process_time() - self._processor)
+
+
 _COMMITTED_FILES = 20
 _TABLE = TableName(READINGS.name, READINGS.tables[0].name)
 
@@ -68,8 +89,8 @@ class _Deployment:
         if found[0]["n"] != rows:
             raise RuntimeError(f"{found[0]['n']} rows where {condition}, expected {rows}")
 
-    def commit_batch(self, data_files: int = 1) -> float:
-        """Seconds of what follows the reading of a batch of new files: its rows in the table, its outcomes in the ledger.
+    def commit_batch(self, data_files: int = 1) -> _Seconds:
+        """What follows the reading of a batch of new files: its rows in the table, its outcomes in the ledger.
 
         data_files: that its rows are in, if not one.
         """
@@ -94,9 +115,9 @@ class _Deployment:
         )
         context = BatchContext(self.platform, READINGS, NoConfig(), _Silent())
         with Heartbeat(ledger, 60.0) as heartbeat:
-            begun = time.perf_counter()
+            begun = _Stopwatch()
             commit(context, claimed, work, heartbeat)
-            return time.perf_counter() - begun
+            return begun.seconds()
 
 
 class _Silent:
@@ -169,20 +190,26 @@ def _make(folder: Path, count: int, batches: int) -> _Deployment:
     return _Deployment(platform, count, batches, middle.batch_id, middle.key)
 
 
-def _seconds(ask: _Ask, deployment: _Deployment) -> float:
-    begun = time.perf_counter()
+def _seconds(ask: _Ask, deployment: _Deployment) -> _Seconds:
+    begun = _Stopwatch()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         took = ask(deployment)
-    return took if isinstance(took, float) else time.perf_counter() - begun
+    return took if isinstance(took, _Seconds) else begun.seconds()
 
 
-def _medians(both: tuple[_Deployment, _Deployment], repeats: int, ask: _Ask) -> tuple[float, float]:
-    took: dict[int, list[float]] = {deployment.files: [] for deployment in both}
+def _medians(both: tuple[_Deployment, _Deployment], repeats: int, ask: _Ask) -> tuple[_Seconds, _Seconds]:
+    took: dict[int, list[_Seconds]] = {deployment.files: [] for deployment in both}
     for number in range(repeats + 1):
         for deployment in both if number % 2 else reversed(both):
             seconds = _seconds(ask, deployment)
             took[deployment.files] += [seconds] if number else []  # the first opens files and compiles statements
-    small, large = (statistics.median(took[deployment.files]) for deployment in both)
+    small, large = (
+        _Seconds(
+            statistics.median(one.clock for one in took[deployment.files]),
+            statistics.median(one.processor for one in took[deployment.files]),
+        )
+        for deployment in both
+    )
     return small, large
 
 
@@ -204,17 +231,17 @@ def _data_files(deployment: _Deployment) -> int:
     return len(deployment.platform.lake.data_files(_TABLE, published))
 
 
-def _row(work: str, peer: str, medians: tuple[float, float], most: float | None = _FLAT) -> Row:
+def _row(work: str, peer: str, medians: tuple[_Seconds, _Seconds], most: float | None = _FLAT) -> Row:
     """most: the bar; None where what is measured is not how a deployment is to be."""
     small, large = medians
-    say(f"  {work}: {large * 1000:.1f} ms, {peer}: {small * 1000:.1f} ms")
+    say(f"  {work}: {large}, {peer}: {small}")
     return Row(
         work,
-        f"{large * 1000:,.1f} ms",
-        f"the same with {peer}: {small * 1000:,.1f} ms",
-        f"{large / small:.2f} ×",
+        str(large),
+        f"the same with {peer}: {small}",
+        f"{large.clock / small.clock:.2f} × ({large.processor / small.processor:.2f} ×)",
         "none" if most is None else f"≤ {most} ×",
-        None if most is None else large / small <= most,
+        None if most is None else large.clock / small.clock <= most,
     )
 
 
