@@ -186,8 +186,10 @@ batches = Table(
         postgresql_where=text("state = 'held'"),
     ),
     Index(
+        # The same columns as above: with fewer of them SQLite would take that one, and go through all finished batches.
         "ix_batches_unpruned",
         "source",
+        "state",
         "updated_at",
         sqlite_where=text("state = 'finished' AND pruned_at IS NULL"),
         postgresql_where=text("state = 'finished' AND pruned_at IS NULL"),

@@ -12,6 +12,15 @@ def upgrade() -> None:
     op.create_index(
         "ix_batches_source_state_updated_at", "batches", ["source", "state", "updated_at"], unique=False
     )
+    op.drop_index("ix_batches_unpruned", table_name="batches")
+    op.create_index(
+        "ix_batches_unpruned",
+        "batches",
+        ["source", "state", "updated_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'finished' AND pruned_at IS NULL"),
+        postgresql_where=sa.text("state = 'finished' AND pruned_at IS NULL"),
+    )
     op.create_index(
         "ix_files_last_part",
         "files",
