@@ -170,6 +170,9 @@ class Settings(BaseSettings):
     compact_target_mb: Annotated[
         int, Field(ge=1, le=4096, description="Size up to which maintenance merges small data files, MiB.")
     ] = 128
+    compact_small_files: Annotated[
+        int, Field(ge=4, description="With more small data files in a table than this, maintenance does not wait.")
+    ] = 100
     lake_keep_hours: Annotated[
         float, Field(ge=0, description="How long maintenance keeps snapshots and files that are not used any more.")
     ] = 24.0

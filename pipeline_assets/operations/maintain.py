@@ -93,6 +93,19 @@ def maintain(platform: Platform, source: FileSource, run_id: str) -> Upkeep:
     return done
 
 
+def has_piled_up(platform: Platform, source: FileSource) -> bool:
+    """Whether a table has so many small data files that queries feel it, so that maintenance should not wait for its hour."""
+    target = platform.settings.compact_target_mb << 20
+    while True:
+        with suppress(SnapshotGone):  # batches were published meanwhile
+            published = published_snapshots(platform.ledger, source.name)
+            return any(
+                tables.count_small(platform.lake, TableName(source.name, name), published.get(name), target)
+                > platform.settings.compact_small_files
+                for name in source.table_names
+            )
+
+
 class _Busy(Exception):
     """Batches took the turn to commit all the time."""
 
