@@ -180,6 +180,12 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
+def cpu_seconds(session: int) -> float:
+    """What a session's processes that live have taken of the processor, user and system."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for pid in _members(session) if (fields := _stat(pid)))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 class _Memory:
     """Looks at the memory of a session's processes until it is ended."""
 
