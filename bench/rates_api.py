@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from sqlalchemy import make_url
 from bench import plain_flask
 from bench.http_load import Asked, as_fast_as_possible, at_a_rate
 from bench.latency import free_port, wait_for_answer
-from bench.measure import ROOT, Row, Server, cpu_seconds, own_environment, run, say
+from bench.measure import ROOT, Row, Server, cpu_seconds, cpu_seconds_of_children, own_environment, run, say
 from pipeline_assets.example_places import ports, regions
 from pipeline_assets.places.examples import write_examples
 from pipeline_assets.rates.examples import DAYS, FIRST_DAY, generate, write_csv
@@ -62,8 +61,7 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
         wait_for_answer(flask, peer + _QUESTIONS["port to port"])
         sides = (_Side(ours, api.session), _Side(peer, flask.session))
         made = [
-            _row(name, sides, _database_session(platform), question, seconds, turns)
-            for name, question in _QUESTIONS.items()
+            _row(name, sides, _postmaster(platform), question, seconds, turns) for name, question in _QUESTIONS.items()
         ]
         made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
     _end_embedded(platform)
@@ -79,11 +77,11 @@ def _end_embedded(platform: Platform) -> None:
         time.sleep(0.1)
 
 
-def _database_session(platform: Platform) -> int:
+def _postmaster(platform: Platform) -> int:
     assert platform.serving.embedded is not None
     postmaster = keeper.postmaster(platform.serving.embedded.data)
     assert postmaster is not None
-    return os.getsid(postmaster)
+    return postmaster
 
 
 @dataclass(frozen=True)
@@ -107,18 +105,22 @@ class _Turn:
         return f"{1000 * self.server:.2f} + {1000 * self.database:.2f} ms"
 
 
-def _turn(side: _Side, database: int, question: str, seconds: float) -> _Turn:
-    before = cpu_seconds(side.session), cpu_seconds(database)
+def _turn(side: _Side, postmaster: int, question: str, seconds: float) -> _Turn:
+    before = cpu_seconds(side.session), cpu_seconds_of_children(postmaster)
     asked = as_fast_as_possible(side.address + question, seconds, _CONNECTIONS)
     count = len(asked.seconds)
-    return _Turn(asked, (cpu_seconds(side.session) - before[0]) / count, (cpu_seconds(database) - before[1]) / count)
+    return _Turn(
+        asked,
+        (cpu_seconds(side.session) - before[0]) / count,
+        (cpu_seconds_of_children(postmaster) - before[1]) / count,
+    )
 
 
-def _row(name: str, sides: tuple[_Side, _Side], database: int, question: str, seconds: float, turns: int) -> Row:
+def _row(name: str, sides: tuple[_Side, _Side], postmaster: int, question: str, seconds: float, turns: int) -> Row:
     """Both by turns; the pair of the median ratio."""
     pairs: list[tuple[_Turn, _Turn]] = []
     for turn in range(turns + 1):
-        plain, mine = (_turn(side, database, question, seconds) for side in reversed(sides))
+        plain, mine = (_turn(side, postmaster, question, seconds) for side in reversed(sides))
         if json.loads(plain.asked.body) != json.loads(mine.asked.body):
             raise RuntimeError(f"{name}: both do not answer the same")
         pairs += [(mine, plain)] if turn else []  # the first opens connections and prepares statements

@@ -154,21 +154,24 @@ def _given(origin: str, destination: str, first: date, last: date) -> dict[str, 
     return {"origin": origin, "destination": destination, "first": first, "last": last}
 
 
-# A lane's days lie together in daily_rates, and there are few lanes; so lanes are found first, then their days.
+# A lane's days lie together in daily_rates, and there are few lanes; so lanes are found first, then their days. Arrays
+# rather than joins, because an index takes all of an array at once: that halved the time of PostgreSQL.
 _PLACES = """
-WITH origins AS MATERIALIZED (
-    SELECT code FROM ports WHERE code = :origin
-    UNION SELECT port_code FROM closure WHERE region_slug = :origin),
-destinations AS MATERIALIZED (
-    SELECT code FROM ports WHERE code = :destination
-    UNION SELECT port_code FROM closure WHERE region_slug = :destination),
-wanted AS MATERIALIZED (
-    SELECT l.lane_id FROM lanes l
-    WHERE l.orig_code IN (SELECT code FROM origins) AND l.dest_code IN (SELECT code FROM destinations)),
+WITH ends AS MATERIALIZED (
+    SELECT ARRAY(SELECT code FROM ports WHERE code = :origin
+                 UNION ALL SELECT port_code FROM closure WHERE region_slug = :origin) AS origins,
+           ARRAY(SELECT code FROM ports WHERE code = :destination
+                 UNION ALL SELECT port_code FROM closure WHERE region_slug = :destination) AS destinations),
 known AS MATERIALIZED (
-    SELECT EXISTS (SELECT 1 FROM origins) OR EXISTS (SELECT 1 FROM regions WHERE slug = :origin) AS has_origin,
-           EXISTS (SELECT 1 FROM destinations) OR EXISTS (SELECT 1 FROM regions WHERE slug = :destination) AS has_destination),
+    SELECT cardinality(origins) > 0 OR EXISTS (SELECT 1 FROM regions WHERE slug = :origin) AS has_origin,
+           cardinality(destinations) > 0 OR EXISTS (SELECT 1 FROM regions WHERE slug = :destination) AS has_destination
+    FROM ends),
 """
+_OF_LANES_AND_DAYS = """
+    lane_id = ANY (ARRAY(
+        SELECT lane_id FROM lanes WHERE orig_code = ANY (CAST((SELECT origins FROM ends) AS text[]))
+                                    AND dest_code = ANY (CAST((SELECT destinations FROM ends) AS text[]))))
+    AND day BETWEEN :first AND :last"""
 _TYPES = (
     bindparam("origin", type_=Text), bindparam("destination", type_=Text), bindparam("first", type_=Date),
     bindparam("last", type_=Date),
@@ -179,7 +182,7 @@ RATES = text(
     f"""{_PLACES}
 found AS (
     SELECT d.day, sum(d.prices)::int AS prices, sum(d.total) / sum(d.prices) AS average
-    FROM wanted w JOIN daily_rates d ON d.lane_id = w.lane_id AND d.day BETWEEN :first AND :last
+    FROM daily_rates d WHERE {_OF_LANES_AND_DAYS}
     GROUP BY d.day)
 SELECT found.day, found.prices, found.average, known.has_origin, known.has_destination FROM {_WITH_KNOWN}"""
 ).bindparams(*_TYPES)
@@ -190,7 +193,7 @@ SPREAD = text(
 found AS (
     SELECT p.day, count(*)::int AS prices,
            percentile_cont(ARRAY[0.025, 0.25, 0.5, 0.75, 0.975]) WITHIN GROUP (ORDER BY p.price) AS p
-    FROM wanted w JOIN prices p ON p.lane_id = w.lane_id AND p.day BETWEEN :first AND :last
+    FROM prices p WHERE {_OF_LANES_AND_DAYS}
     GROUP BY p.day)
 SELECT found.day, found.prices, found.p, known.has_origin, known.has_destination FROM {_WITH_KNOWN}"""
 ).bindparams(*_TYPES)
