@@ -191,6 +191,10 @@ def cpu_seconds_of_children(parent: int) -> float:
     return sum(_cpu_seconds(pid) for pid in pids if (fields := _stat(pid)) and fields[1] == str(parent))
 
 
+def parent_of(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
 def _cpu_seconds(pid: int) -> float:
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0

@@ -6,7 +6,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench import plain_flask
 from bench.http_load import Asked, as_fast_as_possible, at_a_rate
 from bench.latency import free_port, wait_for_answer
 from bench.measure import ROOT, Row, Server, cpu_seconds, cpu_seconds_of_children, own_environment, run, say
+from bench.rates import end_embedded
 from pipeline_assets.example_places import ports, regions
 from pipeline_assets.places.examples import write_examples
 from pipeline_assets.rates.examples import DAYS, FIRST_DAY, generate, write_csv
@@ -64,17 +64,9 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
             _row(name, sides, _postmaster(platform), question, seconds, turns) for name, question in _QUESTIONS.items()
         ]
         made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
-    _end_embedded(platform)
-    return made
-
-
-def _end_embedded(platform: Platform) -> None:
-    """Its folder is deleted next."""
-    embedded = platform.serving.embedded
     platform.close()
-    deadline = time.monotonic() + _START_SECONDS
-    while embedded is not None and embedded.is_running and time.monotonic() < deadline:
-        time.sleep(0.1)
+    end_embedded(platform.serving)
+    return made
 
 
 def _postmaster(platform: Platform) -> int:

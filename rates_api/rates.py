@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from rates_api.errors import Problem, documented, told
 from rates_api.models import DayRate, LaneRates, RatesQuery
 from rates_api.service import Service
-from rates_api.statements import statement
+from rates_api.statements import Given, statement
 from resources.serving import queries
 
 PATH = "/rates"
@@ -66,7 +66,7 @@ async def _answer(service: Service, query: bytes) -> Response:
     first, last = asked.date_from, asked.date_to
     service.check_span(first, last)
     included = frozenset((asked.include or "").split(",")) - {""}
-    given = {"origin": places[0], "destination": places[1], "first": first, "last": last}
+    given: Given = {"origin": places[0], "destination": places[1], "first": first, "last": last}
     wants_spread = not included.isdisjoint({"median", "percentiles"})
     found = await service.database.ask((_RATES, given), *([(_SPREAD, given)] if wants_spread else []))
     try:

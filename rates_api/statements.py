@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any, Generic, TypeVar
 
 import psycopg
+from psycopg.abc import Transformer as TransformerOf
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
@@ -45,7 +46,7 @@ def statement(name: str, query: TextClause, make: Callable[[Sequence[Any]], Row]
 @dataclass
 class _Prepared:
     names: set[bytes] = field(default_factory=set)
-    loading: dict[bytes, Transformer] = field(default_factory=dict)
+    loading: dict[bytes, TransformerOf] = field(default_factory=dict)
 
 
 class Connection(psycopg.AsyncConnection[Any]):

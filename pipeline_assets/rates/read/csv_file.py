@@ -30,7 +30,11 @@ class Form:
 def recognise_csv(head: bytes) -> bool:
     """A first line that names a column of ours."""
     first = head.split(b"\n", 1)[0].lower()
-    return b"\0" not in head and not first.lstrip().startswith(b"{") and any(name.encode() in first for name in COLUMNS)
+    return (
+        b"\0" not in head
+        and not first.lstrip().startswith((b"{", b"["))
+        and any(name.encode() in first for name in COLUMNS)
+    )
 
 
 def read_csv(file: LandedFile, config: RatesConfig) -> dict[str, pa.Array]:
