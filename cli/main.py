@@ -62,7 +62,10 @@ def land(
     from pipeline_assets.registry import get_source
 
     platform = _platform()
-    landed = land_files(platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file))
+    prefix = platform.settings.prefix_of(source)
+    landed = land_files(
+        platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file), prefix=prefix
+    )
     if as_json:
         click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
         return

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
 from resources.lake import maintenance as tables
 from resources.lake.lake import SnapshotGone, TableName
@@ -123,7 +124,7 @@ def _published_files(platform: Platform, source: FileSource) -> dict[str, list[t
             published = published_snapshots(platform.ledger, source.name)
             return {
                 name: tables.data_files(platform.lake, TableName(source.name, name), published[name])
-                for name in source.table_names
+                for name in shown_tables(platform, source, published)
                 if published.get(name) is not None
             }
 
@@ -184,7 +185,7 @@ def _expire(platform: Platform, source: FileSource, run_id: str, heartbeat: Hear
     with _turn(platform, source, run_id, heartbeat, done):
         published = published_snapshots(platform.ledger, source.name)
         used = snapshots_in_use(platform.ledger, source.name, [aggregate.name for aggregate in source.aggregates])
-        for name in source.table_names:
+        for name in shown_tables(platform, source, published):
             if published.get(name) is not None:
                 keep = {published[name], *used.get(name, ())}
                 done.expired += tables.expire(platform.lake, TableName(source.name, name), keep=keep, age=age)
@@ -213,7 +214,8 @@ def _remove_unused(platform: Platform, source: FileSource, done: Upkeep) -> None
     with suppress(FileNotFoundError, ValueError):  # a note that is lost only makes files stay longer
         noted = json.loads(notes.read_text())
     published = published_snapshots(platform.ledger, source.name)
-    known = [name for name in (*source.table_names, *(one.name for one in source.aggregates)) if name in published]
+    tables_of_files = shown_tables(platform, source, published)
+    known = [name for name in (*tables_of_files, *(one.name for one in source.aggregates)) if name in published]
     kept: dict[str, float] = {}
     for name in known:
         table = TableName(source.name, name)
