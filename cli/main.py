@@ -371,6 +371,24 @@ def withdraw(keys_or_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("key_or_id")
+@click.option("--by", metavar="KEY", help="Key in the landing store whose next file takes its place.")
+@click.option("--cancel", is_flag=True, help="Let it stay after all.")
+@click.option("--reason", default="", help="Why; it stands in the quarantine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the id of the file, and the key.")
+def replace(key_or_id: str, by: str | None, cancel: bool, reason: str, as_json: bool) -> None:
+    """Replace a committed file: its rows go in the transaction that brings those of the file that lands under another key.
+
+    Say so before that file is committed; best before it lands. Until then all stays as it is.
+    """
+    from cli.replace import replace_file
+
+    if (by is None) != cancel:
+        raise click.UsageError("give either --by KEY or --cancel")
+    replace_file(_platform(), key_or_id, by, reason, as_json=as_json)
+
+
+@main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI; the next free one if it is taken.")
 @click.option("--once", is_flag=True, help="Stop everything after printing the answers.")
 def demo(port: int, once: bool) -> None:

@@ -119,6 +119,7 @@ def _story_record(story: FileStory) -> dict[str, Any]:
         "refusals": [_record(row) for row in story.refusals],
         "history": [_record(row) for row in story.history],
         "batch": _record(story.batch) if story.batch else None,
+        "replaced_by": story.replaced_by,
     }
 
 
@@ -161,6 +162,8 @@ def _tell(story: FileStory, missing: str) -> list[str]:
         lines.append(f"  read by {file.reader}")
     if file.error:
         lines.append(f"  why: {file.error_class + ': ' if file.error_class else ''}{file.error}")
+    if story.replaced_by:
+        lines.append(f"  to be replaced by the next file that is committed under {story.replaced_by}")
     if story.refusals and file.state == FileState.QUARANTINED and story.refusals[-1].location:
         lines.append(f"  where: {story.refusals[-1].location}")
     batch_error = story.batch.error if story.batch is not None else None

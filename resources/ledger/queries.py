@@ -11,7 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, desc, func,
 
 from resources.ledger.database import Ledger, each_value
 from resources.ledger.states import FileState, chunked
-from resources.ledger.tables import LAST_PART, batches, erasures, file_history, file_rows, files, looks, quarantine
+from resources.ledger.tables import (
+    LAST_PART,
+    batches,
+    erasures,
+    file_history,
+    file_rows,
+    files,
+    looks,
+    quarantine,
+    replacements,
+)
 
 FILE_COLUMNS = (
     "file_id", "source", "key", "version", "size_bytes", "landed_at", "state", "batch_id", "run_id", "attempts",
@@ -209,6 +219,8 @@ class FileStory:
     rows: dict[str, int]
     refusals: list[Row[Any]]
     batch: Row[Any] | None
+    replaced_by: str | None = None
+    """key whose next file takes its place, because a person said so"""
 
 
 def find_files(ledger: Ledger, key_or_id: str) -> list[str]:
@@ -247,7 +259,8 @@ def tell(ledger: Ledger, file_id: str) -> FileStory:
             select(quarantine).where(quarantine.c.file_id == file_id).order_by(quarantine.c.seq)
         ).all()
         batch = connection.execute(select(batches).where(batches.c.batch_id == file.batch_id)).one_or_none()
-        return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch)
+        by = connection.scalar(select(replacements.c.key).where(replacements.c.file_id == file_id))
+        return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch, by)
 
 
 def row_counts(ledger: Ledger, *, source: str | None = None, batch_id: str | None = None) -> dict[str, dict[str, int]]:

@@ -300,6 +300,19 @@ erasures = Table(
     comment="what was erased because a person asked for it: how much and when, never what",
 )
 
+replacements = Table(
+    "replacements",
+    metadata,
+    Column("file_id", String(24), primary_key=True, comment="a committed file"),
+    Column("source", String(64), nullable=False),
+    Column("store", String(255), nullable=False),
+    Column("key", Text, nullable=False, comment="whose next file takes its place"),
+    Column("reason", Text, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
+    Index(None, "source", "key"),
+    comment="what a person said is to be replaced; gone once it is",
+)
+
 tombstones = Table(
     "tombstones",
     metadata,
