@@ -131,7 +131,8 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
-        with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
+        workers = min(settings.workers, len(claimed.files))
+        with ReaderPool(workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
             work = _read_all(context, claimed, folders, pool)
             hold_if_too_many_refused(source, claimed, work)
             drawn = _begin_picture(context, claimed, work, pool)
@@ -189,18 +190,20 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
     platform, source = context.platform, context.source
     limit = platform.settings.file_timeout_seconds
     work = Work()
-    at_most = source.at_most(context.config)
+    batch_units = units(source, claimed.files)
+    is_one = len(batch_units) == 1
+    at_most = {} if is_one else source.at_most(context.config)
     deferred: dict[str, list[Unit]] = {}
 
     def submit(part: list[Unit], wait: frozenset[str] = frozenset(at_most)) -> ProcessFuture:
         files = tuple(file for unit in part for file in unit)
         fetcher = platform.landing.fetcher()
-        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait)
+        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait, is_one)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
         return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
 
-    parts = _slices(units(source, claimed.files), platform.settings.workers)
+    parts = _slices(batch_units, platform.settings.workers)
     pending = [(part, submit(part)) for part in parts]
     while pending:
         again: list[list[Unit]] = []

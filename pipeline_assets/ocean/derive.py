@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline_assets.columns import FEW
 from pipeline_assets.ocean import qartod, quality
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.extent import extent_of
@@ -65,91 +68,91 @@ def _judge(
     return Judged(one, flags, qartod.worst(tests, file.rows))
 
 
-def _category(codes: NDArray[Any], names: Any) -> pd.Categorical:
+def _category(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     """A column of few different texts: codes into `names`; -1 where there is none. Equal names become one."""
     found: dict[Any, int] = {}
     as_unique = np.array([-1 if name is None else found.setdefault(name, len(found)) for name in names], dtype=np.int32)
     mapped = np.where(codes >= 0, as_unique[codes], -1) if len(as_unique) else np.full(len(codes), -1, dtype=np.int32)
-    return pd.Categorical.from_codes(mapped, categories=pd.Index(list(found), dtype=object))
+    return _coded(mapped.astype(np.int32, copy=False), list(found))
 
 
-def _texts(values: NDArray[Any] | None, rows: int) -> pd.Categorical:
+def _coded(codes: NDArray[np.int32], names: list[str]) -> pa.DictionaryArray:
+    missing = codes < 0
+    indices = pa.array(codes, mask=missing if missing.any() else None)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def _texts(values: NDArray[Any] | None, rows: int) -> pa.DictionaryArray:
     """A column of texts, missing where they are empty."""
     if values is None:
-        return pd.Categorical.from_codes(np.full(rows, -1), categories=pd.Index([], dtype=object))
+        return pa.nulls(rows, FEW)
     codes, names = pd.factorize(np.array([value or None for value in values], dtype=object))
-    return pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype=object))
+    return _coded(codes.astype(np.int32), list(names))
 
 
-def _flags(values: NDArray[np.int16]) -> Any:
-    return pd.arrays.IntegerArray(values, values == NO_FLAG)
+def _flags(values: NDArray[np.int16] | None, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, pa.int16())
+    missing = values == NO_FLAG
+    return pa.array(values, mask=missing if missing.any() else None)
 
 
-def _of_casts(file: CruiseFile, cruise: NDArray[Any], index: NDArray[np.int32]) -> Rows:
+def _of_casts(file: CruiseFile, cruise: NDArray[Any]) -> Rows:
+    index = file.cast_index
     return {
         "cruise": _category(index, cruise),
         "station": _category(index, [cast.station for cast in file.casts]),
         "cast_number": _category(index, [cast.number for cast in file.casts]),
-        "cast_index": index,
+        "cast_index": pa.array(index),
     }
 
 
 def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) -> Rows:
-    """One row for each value, parameter by parameter, so that one parameter's values lie together in the data files."""
-    everywhere = np.arange(file.rows, dtype=np.int32)
-    at = [
-        everywhere if one.parameter.present is None else np.flatnonzero(one.parameter.present).astype(np.int32)
-        for one in judged
-    ]
-    lengths = [len(rows) for rows in at]
-    row = np.concatenate(at) if at else everywhere[:0]
-    number = np.repeat(np.arange(len(judged), dtype=np.int32), lengths)
-    no_flags = np.full(file.rows, NO_FLAG, dtype=np.int16)
-    flags = _stacked([no_flags if one.parameter.flags is None else one.parameter.flags for one in judged], at, np.int16)
-    parameters = [one.parameter for one in judged]
-    return {
-        **_of_casts(file, cruise, file.cast_index[row]),
-        "row": row,
-        "pressure_dbar": file.pressure[row],
-        "parameter": _category(number, [one.name for one in parameters]),
-        "standard_name": _category(number, [one.standard_name for one in parameters]),
-        "unit": _category(number, [one.unit for one in parameters]),
-        "value": _stacked([one.values for one in parameters], at, np.float64),
-        "text": _text_column(parameters, at),
-        "flag": _flags(flags),
-        "qartod": _stacked([one.worst for one in judged], at, np.int8),
-        **{f"qartod_{test}": _stacked([one.flags[test] for one in judged], at, np.int8) for test in quality.TESTS},
+    """One row for each value of each parameter, parameter by parameter, so that one parameter's values lie together in the
+    data files. A column has a piece for each parameter; parameters share what is equal for them, so little is copied."""
+    everywhere = {
+        **_of_casts(file, cruise),
+        "row": pa.array(np.arange(file.rows, dtype=np.int32)),
+        "pressure_dbar": pa.array(file.pressure, from_pandas=True),
     }
+    parameters = [one.parameter for one in judged]
+    at = [None if one.present is None else np.flatnonzero(one.present) for one in parameters]
+    sizes = [file.rows if rows is None else len(rows) for rows in at]
 
+    def pieces(arrays: Iterable[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
+        made = [array if rows is None else array.take(pa.array(rows)) for array, rows in zip(arrays, at, strict=True)]
+        return pa.chunked_array(made, type=kind)
 
-def _stacked(arrays: list[NDArray[Any]], at: list[NDArray[np.int32]], dtype: Any) -> NDArray[Any]:
-    if not arrays:
-        return np.empty(0, dtype=dtype)
-    return np.concatenate(
-        [array if len(rows) == len(array) else array[rows] for array, rows in zip(arrays, at, strict=True)]
-    )
+    def named(names: list[str | None]) -> pa.ChunkedArray:
+        found = list(dict.fromkeys(name for name in names if name is not None))
+        codes = [-1 if name is None else found.index(name) for name in names]
+        made = [_coded(np.full(size, code, dtype=np.int32), found) for code, size in zip(codes, sizes, strict=True)]
+        return pa.chunked_array(made, type=FEW)
 
-
-def _text_column(parameters: list[Parameter], at: list[NDArray[np.int32]]) -> pd.Categorical:
-    lengths = [len(rows) for rows in at]
-    if all(one.text is None for one in parameters):
-        return _texts(None, sum(lengths))
-    parts = [
-        np.full(length, None, dtype=object) if one.text is None else one.text[rows]
-        for one, rows, length in zip(parameters, at, lengths, strict=True)
-    ]
-    return _texts(np.concatenate(parts), sum(lengths))
+    return {
+        **{name: pieces([array] * len(judged), array.type) for name, array in everywhere.items()},
+        "parameter": named([one.name for one in parameters]),
+        "standard_name": named([one.standard_name for one in parameters]),
+        "unit": named([one.unit for one in parameters]),
+        "value": pieces([pa.array(one.values, from_pandas=True) for one in parameters], pa.float64()),
+        "text": pieces([_texts(one.text, file.rows) for one in parameters], FEW),
+        "flag": pieces([_flags(one.flags, file.rows) for one in parameters], pa.int16()),
+        "qartod": pieces([pa.array(one.worst) for one in judged], pa.int8()),
+        **{
+            f"qartod_{test}": pieces([pa.array(one.flags[test]) for one in judged], pa.int8())
+            for test in quality.TESTS
+        },
+    }
 
 
 def _levels(file: CruiseFile, cruise: NDArray[Any], levels: Levels, inverted: NDArray[np.int8]) -> Rows:
     rows = file.rows
-    no_flags = np.full(rows, NO_FLAG, dtype=np.int16)
     return {
-        **_of_casts(file, cruise, file.cast_index),
+        **_of_casts(file, cruise),
         "row": np.arange(rows, dtype=np.int32),
         "sample": _texts(file.sample, rows),
         "bottle": _texts(file.bottle, rows),
-        "bottle_flag": _flags(no_flags if file.bottle_flags is None else file.bottle_flags),
+        "bottle_flag": _flags(file.bottle_flags, rows),
         "time": _utc(levels.time),
         "latitude": levels.latitude,
         "longitude": levels.longitude,

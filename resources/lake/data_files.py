@@ -1,0 +1,51 @@
+"""How rows are laid down in the data files of the lake."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_GROUP_ROWS = 262_144
+"""Small enough that a query that wants one parameter or key of a file passes over most of it."""
+
+
+_BATCH_ROWS = 65_536
+"""Rows that the writer takes at once: its work for each batch, such as the least and greatest of a text, is felt at 1,024."""
+_LOOKED_AT = 4_096
+
+
+def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
+    """Write rows as a table of the lake wants them. Text may be a dictionary, and is then not decoded on the way.
+
+    Texts are laid down as dictionaries; numbers not, since looking each of them up costs more than it spares. The bytes of
+    floats are laid down place by place, which a compressor likes better (BYTE_STREAM_SPLIT), and counters as differences
+    (DELTA_BINARY_PACKED).
+    """
+    path = uri.removeprefix("file://")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    kept = pa.schema(
+        [
+            field.with_type(given.type) if pa.types.is_dictionary(given.type) else field
+            for field, given in zip(schema, rows.schema, strict=True)
+        ]
+    )
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    encodings = {field.name: _encoding(rows[field.name], field.type) for field in schema if field.name not in texts}
+    pq.write_table(
+        rows.cast(kept), path, compression="zstd", row_group_size=_GROUP_ROWS, write_batch_size=_BATCH_ROWS,
+        use_dictionary=texts, column_encoding={name: one for name, one in encodings.items() if one} or None,
+        store_schema=False,
+    )  # fmt: skip
+
+
+def _encoding(column: pa.ChunkedArray, kind: pa.DataType) -> str | None:
+    if pa.types.is_floating(kind):
+        return "BYTE_STREAM_SPLIT"
+    if pa.types.is_integer(kind):
+        first = column.slice(0, _LOOKED_AT)
+        changes = pc.sum(pc.not_equal(first[1:], first[:-1])).as_py() if len(first) > 1 else 0
+        return "DELTA_BINARY_PACKED" if (changes or 0) * 16 > len(first) else None
+    return None
