@@ -14,7 +14,7 @@ from pipeline_assets.columns import FEW
 from pipeline_assets.ocean import qartod, quality
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.extent import extent_of
-from pipeline_assets.ocean.flags import WOCE, check_flags
+from pipeline_assets.ocean.flags import WOCE, among, check_flags
 from pipeline_assets.ocean.levels import Levels, inversions, levels_of
 from pipeline_assets.ocean.parameters import SALINITY, TEMPERATURE
 from pipeline_assets.ocean.read.cruise_file import NO_FLAG, CruiseFile, Parameter, group_of, stem
@@ -39,10 +39,10 @@ def tables(file: CruiseFile, config: OceanConfig) -> dict[str, Rows]:
     judged = [_judge(file, one, order, months, inverted, config) for one in file.parameters]
     casts = _casts(file, cruise, levels, config)
     statistics = statistics_rows(file, cruise, judged)
-    observations = _observations(file, cruise, judged)
+    of_casts = _of_casts(file, cruise)
     return {
-        "observations": observations,
-        "levels": _levels(file, cruise, levels, inverted),
+        "observations": _observations(file, of_casts, judged),
+        "levels": _levels(file, of_casts, levels, inverted),
         "casts": casts,
         "parameter_stats": statistics,
         "findings": _findings(file, cruise),
@@ -107,11 +107,11 @@ def _of_casts(file: CruiseFile, cruise: NDArray[Any]) -> Rows:
     }
 
 
-def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) -> Rows:
+def _observations(file: CruiseFile, of_casts: Rows, judged: list[Judged]) -> Rows:
     """One row for each value of each parameter, parameter by parameter, so that one parameter's values lie together in the
     data files. A column has a piece for each parameter; parameters share what is equal for them, so little is copied."""
     everywhere = {
-        **_of_casts(file, cruise),
+        **of_casts,
         "row": pa.array(np.arange(file.rows, dtype=np.int32)),
         "pressure_dbar": pa.array(file.pressure, from_pandas=True),
     }
@@ -129,6 +129,7 @@ def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) 
         made = [_coded(np.full(size, code, dtype=np.int32), found) for code, size in zip(codes, sizes, strict=True)]
         return pa.chunked_array(made, type=FEW)
 
+    flags = [_judgements(one) for one in judged]
     return {
         **{name: pieces([array] * len(judged), array.type) for name, array in everywhere.items()},
         "parameter": named([one.name for one in parameters]),
@@ -137,18 +138,21 @@ def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) 
         "value": pieces([pa.array(one.values, from_pandas=True) for one in parameters], pa.float64()),
         "text": pieces([_texts(one.text, file.rows) for one in parameters], FEW),
         "flag": pieces([_flags(one.flags, file.rows) for one in parameters], pa.int16()),
-        "qartod": pieces([pa.array(one.worst) for one in judged], pa.int8()),
-        **{
-            f"qartod_{test}": pieces([pa.array(one.flags[test]) for one in judged], pa.int8())
-            for test in quality.TESTS
-        },
+        "qartod": pieces([pa.array(one.worst).cast(pa.int32()) for one in judged], pa.int32()),
+        **{f"qartod_{test}": pieces([one[test] for one in flags], pa.int32()) for test in quality.TESTS},
     }
 
 
-def _levels(file: CruiseFile, cruise: NDArray[Any], levels: Levels, inverted: NDArray[np.int8]) -> Rows:
+def _judgements(one: Judged) -> dict[str, pa.Array]:
+    """The flags of each test, as tables have them. Tests that were not done share theirs."""
+    made = {id(flags): pa.array(flags).cast(pa.int32()) for flags in one.flags.values()}
+    return {test: made[id(flags)] for test, flags in one.flags.items()}
+
+
+def _levels(file: CruiseFile, of_casts: Rows, levels: Levels, inverted: NDArray[np.int8]) -> Rows:
     rows = file.rows
     return {
-        **_of_casts(file, cruise),
+        **of_casts,
         "row": np.arange(rows, dtype=np.int32),
         "sample": _texts(file.sample, rows),
         "bottle": _texts(file.bottle, rows),
@@ -257,11 +261,11 @@ def _findings(file: CruiseFile, cruise: NDArray[Any]) -> Rows:
 
 
 def _files(file: CruiseFile, cruise: NDArray[Any], levels: Levels, statistics: Rows) -> Rows:
-    extent = extent_of(levels.latitude, levels.longitude)
+    extent = extent_of(*_positions(file, levels))
     known = levels.time[~np.isnat(levels.time)]
     severities = [one.severity for one in file.findings]
     bad = sum(
-        int(np.isin(one.flags, BAD[one.flag_scheme]).sum())
+        int(among(one.flags, BAD[one.flag_scheme]).sum())
         for one in file.parameters
         if one.flags is not None and one.flag_scheme in WOCE & BAD.keys()
     )
@@ -289,6 +293,14 @@ def _files(file: CruiseFile, cruise: NDArray[Any], levels: Levels, statistics: R
         "cf_points": file.score, "cf_points_possible": file.score_possible,
         "stamp": file.stamp[:500] or None, "comments": file.comments[:_MOST_COMMENTS] or None,
     }  # fmt: skip
+
+
+def _positions(file: CruiseFile, levels: Levels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitude and longitude of every row; where they are those of its cast, once for rows that follow each other."""
+    if file.latitude is not None or file.longitude is not None:
+        return levels.latitude, levels.longitude
+    firsts = np.flatnonzero(np.diff(file.cast_index, prepend=-1))
+    return levels.latitude[firsts], levels.longitude[firsts]
 
 
 def _listed(texts: list[str]) -> str | None:
