@@ -279,7 +279,9 @@ def _few(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 def concat(parts: Sequence[pa.Table]) -> pa.Table:
     """The rows of several files, one after the other. A text that is `FEW` in some of them is so in all."""
-    few = {name for part in parts for name, kind in zip(part.schema.names, part.schema.types, strict=True) if kind == FEW}
+    few = {
+        name for part in parts for name, kind in zip(part.schema.names, part.schema.types, strict=True) if kind == FEW
+    }
     return pa.concat_tables([_encoded(part, few) for part in parts]).unify_dictionaries()
 
 

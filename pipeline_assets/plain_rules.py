@@ -157,7 +157,8 @@ def _in_range(values: _Values, given: dict[str, Any]) -> bool:
         return False
     low, high = values.span
     return low is None or bool(
-        (low > least or (given["include_min"] and low == least)) and (high < most or (given["include_max"] and high == most))
+        (low > least or (given["include_min"] and low == least))
+        and (high < most or (given["include_max"] and high == most))
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,10 @@ from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
 from resources.logs import bound
+
+_FILE_ROWS = 1_048_576
+"""Larger tables become several data files, so that they are written, and later read, side by side."""
+_WRITERS = 2
 
 _MACHINE_ERRNOS = {
     errno.ENOSPC,
@@ -106,10 +111,14 @@ def read_slice(task: SliceTask) -> SliceResult:
             else:
                 accepted.append(decided)
     accepted = _refuse_invalid(task, accepted, result)
-    for table in task.source.tables:
-        parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
-        if sum(part.num_rows for part in parts):
-            result.data_files[table.name] = [_write(task, table, parts)]
+    writing: list[tuple[str, list[Future[str]]]] = []
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as threads:
+        for table in task.source.tables:
+            parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
+            if sum(part.num_rows for part in parts):
+                written = [threads.submit(_write, task, table, piece) for piece in _pieces(concat(parts))]
+                writing.append((table.name, written))
+        result.data_files = {name: [one.result() for one in written] for name, written in writing}
     for good in accepted:
         rows = {name: part.num_rows for name, part in good.tables.items()}
         for file in good.files:
@@ -215,9 +224,16 @@ def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceRes
     return [good for good in accepted if good.files[0].file_id not in refused]
 
 
-def _write(task: SliceTask, table: Table, parts: Sequence[pa.Table]) -> str:
+def _pieces(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows of one data file each, of about equal size."""
+    count = -(-rows.num_rows // _FILE_ROWS)
+    size = -(-rows.num_rows // count)
+    return (rows.slice(at, size) for at in range(0, rows.num_rows, size))
+
+
+def _write(task: SliceTask, table: Table, rows: pa.Table) -> str:
     uri = new_data_file(task.folders[table.name], task.batch_id)
-    write_data_file(uri, concat(parts), arrow_schema(table.schema))
+    write_data_file(uri, rows, arrow_schema(table.schema))
     return uri
 
 

@@ -84,7 +84,12 @@ def rate_of_change(
 
 
 def flat_line(
-    values: Values, axis: Values, starts: NDArray[np.bool_], lengths: Span, tolerance: float, steps: Values | None = None
+    values: Values,
+    axis: Values,
+    starts: NDArray[np.bool_],
+    lengths: Span,
+    tolerance: float,
+    steps: Values | None = None,
 ) -> Flags:
     """Test 8: a run that varies by less than the tolerance over the lengths (s, or dbar) is suspect, or fails.
 
