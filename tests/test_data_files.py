@@ -47,7 +47,9 @@ def written(rows: pa.Table, schema: pa.Schema, folder: Path) -> pq.ParquetFile:
         max_size=20,
     )
 )
-def test_rows_come_out_as_they_went_in(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[object, ...]]) -> None:
+def test_rows_come_out_as_they_went_in(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[object, ...]]
+) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)]
     plain = pa.Table.from_arrays(
         [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
@@ -78,6 +80,27 @@ def test_counters_and_texts_of_few_values_take_next_to_no_room(tmp_path: Path) -
     assert [(one.min, one.max) for one in statistics] == [
         ("ocean/a/rather/long/key.csv",) * 2, (0, count - 1), (1, 1),
     ]  # fmt: skip
+
+
+def test_floats_are_looked_up_where_they_come_again(tmp_path: Path) -> None:
+    count = 150_000
+    schema = pa.schema(
+        [pa.field("counts", pa.float64()), pa.field("any", pa.float64()), pa.field("none", pa.float64())]
+    )
+    rng = np.random.default_rng(1)
+    rows = pa.table(
+        {
+            "counts": rng.integers(0, 900, count) / 200,
+            "any": rng.normal(size=count),
+            "none": pa.nulls(count, pa.float64()),
+        }
+    )
+    file = written(rows, schema, tmp_path)
+    encodings = [set(file.metadata.row_group(0).column(at).encodings) for at in range(3)]
+    assert "RLE_DICTIONARY" in encodings[0]
+    assert "BYTE_STREAM_SPLIT" in encodings[1]
+    assert "RLE_DICTIONARY" in encodings[2]
+    assert file.read().equals(rows)
 
 
 def test_files_whose_texts_came_in_different_forms_go_together() -> None:
