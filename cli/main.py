@@ -62,7 +62,10 @@ def land(
     from pipeline_assets.registry import get_source
 
     platform = _platform()
-    landed = land_files(platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file))
+    prefix = platform.settings.prefix_of(source)
+    landed = land_files(
+        platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file), prefix=prefix
+    )
     if as_json:
         click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
         return
@@ -92,9 +95,9 @@ def drain(source_name: str | None, as_json: bool) -> None:
 @main.command()
 @click.option("--source", help="Only this source.")
 @click.option("--state", help="Only files in this state.")
-@click.option("--key", "key_contains", help="Only keys that contain this text.")
+@click.option("--key", "key_contains", help="Only keys that contain this text; SOURCE/...: that begin with it.")
 @click.option("--batch", "batch_id", help="Only files of this batch.")
-@click.option("--limit", default=100, show_default=True, help="The newest so many; 0 for all.")
+@click.option("--limit", default=100, show_default=True, help="The newest so many; 0 for all, and of all keys.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def files(
     source: str | None, state: str | None, key_contains: str | None, batch_id: str | None, limit: int, as_json: bool

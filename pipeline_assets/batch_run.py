@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +132,8 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
     started = time.monotonic()
     if source.prepare is not None:
         context = replace(context, config=source.prepare(platform, context.config))
+    context = _adapted(context, None) or context
+    source = context.source
     folders = _folders(platform, source)
     picture, picture_key = None, None
     if claimed.files:
@@ -139,6 +141,10 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
         workers = min(settings.workers, len(claimed.files))
         with ReaderPool(workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
             work = _read_all(context, claimed, folders, pool)
+            while (again := _adapted(context, work.data_files.keys())) is not None:
+                context, folders = again, _folders(platform, again.source)
+                work = _read_all(context, claimed, folders, pool)
+            source = context.source
             hold_if_too_many_refused(source, claimed, work)
             _ensure_tables_of_datasets(platform, source, work)
             tables = commit(context, claimed, work, heartbeat)
@@ -147,7 +153,19 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
         context.reporter.say(f"batch {claimed.batch.batch_id} owns no files: all were superseded or are gone")
         work = Work()
         tables = commit(context, claimed, work, heartbeat)
-    return _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+    report = _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+    return replace(report, source=source)
+
+
+def _adapted(context: BatchContext, tables: Collection[str] | None) -> BatchContext | None:
+    """The context with the source as this run must have it; None where it has that. tables: those with rows in the batch."""
+    if context.source.adapt is None:
+        return None
+    adapted = context.source.adapt(context.platform, context.source, context.config, tables)
+    if adapted is None:
+        return None
+    context.reporter.say(adapted.because)
+    return replace(context, source=adapted.source, config=adapted.config)
 
 
 def _folders(platform: Platform, source: FileSource) -> dict[str, str]:
