@@ -167,11 +167,13 @@ class Lake:
         in_use: other snapshots that must not be expired.
         Only the holder of the source's turn to commit may call this.
         """
+        from resources.lake.transactions import transaction_on
+
         loaded = self.catalog.load_table(self.identifier(table))
         labels = {BATCH_LABEL: batch_id, "strandline.run": run_id}
         set_back(table, loaded, base, knows_batch)
         if add or remove_file_ids:
-            with loaded.transaction() as transaction:
+            with transaction_on(loaded) as transaction:
                 if remove_file_ids and base is not None:
                     with warnings.catch_warnings():
                         # A file may have rows in some of its source's tables only, or none, as a part of a record.
@@ -193,10 +195,12 @@ class Lake:
         """
         from pyiceberg.expressions import AlwaysTrue
 
+        from resources.lake.transactions import transaction_on
+
         loaded = self.catalog.load_table(self.identifier(table))
         labels = {"strandline.run": run_id, **({BATCH_LABEL: batch_id} if batch_id else {})}
         if _committed(loaded).total_rows or add:
-            with loaded.transaction() as transaction:
+            with transaction_on(loaded) as transaction:
                 if _committed(loaded).total_rows:
                     transaction.delete(AlwaysTrue(), snapshot_properties=labels)
                 if add:
