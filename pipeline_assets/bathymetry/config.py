@@ -170,7 +170,9 @@ def parse_declaration(data: bytes) -> Declared:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise _bad(f"says something wrong: {place[:100]}: {first['msg'][:300]}", place[:100]) from error
+        raise _bad(
+            f"says something wrong: {place[:100]}: {first['msg'].removeprefix('Value error, ')[:300]}", place[:100]
+        ) from error
 
 
 def _bad(what: str, location: str = "") -> Refused:
