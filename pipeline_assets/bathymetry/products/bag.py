@@ -1,0 +1,179 @@
+"""A surface as BAG 1.6.2: GDAL writes elevation, uncertainty and ISO 19139; the rest of the layers and the lineage follow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_assets.bathymetry.landed_surface.bag import NO_DATA, OTHER_LAYERS, metadata_bytes
+from pipeline_assets.bathymetry.landed_surface.bag_metadata import GCO, GMD, xml_root
+from pipeline_assets.bathymetry.products.geotiff import transform_of
+from pipeline_assets.bathymetry.products.provenance import Provenance, utc
+from pipeline_assets.bathymetry.surface import Surface
+
+BAG_VERSION = "1.6.2"
+_CHUNK = 100
+VERTICAL_DATUMS = {
+    "msl": ("mean sea level", "2005"), "lat": ("lowest astronomical tide", "2005"), "mllw": ("mean lower low water", "2005"),
+    "mhw": ("mean high water", "2005"), "ahd": ("Australian Height Datum", "2005"), "ellipsoid": ("ellipsoid", "2002"),
+}  # fmt: skip
+"""What short names of vertical datums stand for, and their kind in WKT 1: 2005 of the sea or a geoid, 2002 of the ellipsoid."""
+
+
+def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
+    """The BAG. Elevations are positive up; 1,000,000 stands where there is none, as the format has it.
+
+    Standard deviation, shoal depth, soundings and hypotheses of a cell are layers beside, as far as the surface knows them.
+    """
+    import rasterio
+
+    grid = surface.grid
+    options = {
+        "BAG_VERSION": BAG_VERSION,
+        "VAR_INDIVIDUAL_NAME": provenance.contact or "unknown",
+        "VAR_ORGANISATION_NAME": provenance.attribution or "unknown",
+        "VAR_POSITION_NAME": "unknown",
+        "VAR_DATE": utc(provenance.made_at)[:10],
+        "VAR_DATETIME": utc(provenance.made_at)[:19],
+        "VAR_VERT_WKT": vertical_wkt(surface.vertical_datum),
+        "VAR_ABSTRACT": provenance.abstract or f"Surface of the survey {provenance.survey}",
+        "VAR_PROCESS_STEP_DESCRIPTION": f"Gridded by {provenance.engine} {provenance.version}, method {surface.method}",
+        "VAR_OTHER_CONSTRAINTS": provenance.licence or "unknown",
+        "VAR_SECURITY_USER_NOTE": "none",
+    }
+    with (
+        rasterio.Env(GDAL_PAM_ENABLED="NO"),
+        rasterio.open(
+            path, "w", driver="BAG", width=grid.columns, height=grid.rows, count=2, dtype="float32", crs=grid.crs,
+            transform=transform_of(grid), nodata=NO_DATA, **options,
+        ) as content,
+    ):  # fmt: skip
+        content.write(_stored(-surface.depth), 1)
+        content.write(_stored(surface.uncertainty), 2)
+    _complete(path, surface, provenance)
+    return path
+
+
+def vertical_wkt(datum: str) -> str:
+    """WKT 1 of a vertical datum by a short or any other name; a text that is WKT stays as it is."""
+    if datum.strip().upper().startswith(("VERT_CS[", "VERTCRS[", "COMPD_CS[")):
+        return datum.strip()
+    name, kind = VERTICAL_DATUMS.get(datum.strip().lower(), (datum.strip() or "unknown", "2000"))
+    name = name.replace('"', "'")
+    return f'VERT_CS["{name}",VERT_DATUM["{name}",{kind}],UNIT["metre",1],AXIS["Up",UP]]'
+
+
+def _stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isnan(values), np.float32(NO_DATA), values).astype(np.float32)
+
+
+def _complete(path: Path, surface: Surface, provenance: Provenance) -> None:
+    """The layers beside, and a process step that holds all that is known of how the surface came to be."""
+    import h5py
+
+    layers: dict[str, NDArray[Any]] = {
+        "standard_dev": surface.std_dev,
+        "shoal_elevation": -surface.shoal,
+        "num_soundings": surface.density,
+        "num_hypotheses": surface.hypotheses,
+    }
+    assert layers.keys() == OTHER_LAYERS.keys()
+    with h5py.File(path, "r+") as content:
+        root = content["BAG_root"]
+        for name, values in layers.items():
+            _add_layer(root, name, values)
+        xml = with_lineage(metadata_bytes(root), surface, provenance)
+        del root["metadata"]
+        root.create_dataset(
+            "metadata", data=np.frombuffer(xml, dtype="S1"), chunks=(min(1024, len(xml)),), maxshape=(None,)
+        )
+        if "tracking_list" not in root:
+            kinds = [
+                ("row", "<u4"),
+                ("col", "<u4"),
+                ("depth", "<f4"),
+                ("uncertainty", "<f4"),
+                ("track_code", "u1"),
+                ("list_series", "<i2"),
+            ]
+            listed = root.create_dataset(
+                "tracking_list", shape=(0,), maxshape=(None,), chunks=(10,), dtype=np.dtype(kinds)
+            )
+            listed.attrs["Tracking List Length"] = np.uint32(0)
+
+
+def _add_layer(root: Any, name: str, values: NDArray[Any]) -> None:
+    """A layer that knows anything, from south to north, with its least and largest value."""
+    is_count = values.dtype.kind == "i"
+    known = values > 0 if is_count else np.isfinite(values)
+    if not known.any():
+        return
+    stored = values.astype(np.uint32) if is_count else _stored(values)
+    made = root.create_dataset(
+        name, data=np.ascontiguousarray(stored[::-1]), chunks=tuple(min(_CHUNK, size) for size in stored.shape),
+        compression="gzip", compression_opts=6, fillvalue=0 if is_count else np.float32(NO_DATA),
+    )  # fmt: skip
+    title = name.replace("_", " ").title()
+    for which, value in (("Minimum", values[known].min()), ("Maximum", values[known].max())):
+        made.attrs[f"{which} {title} Value"] = stored.dtype.type(value)
+
+
+def with_lineage(xml: bytes, surface: Surface, provenance: Provenance) -> bytes:
+    """The XML with one more process step: everything of the provenance as JSON, and CUBE's parameters as CARIS writes them.
+
+    Raises Refused if it is no XML, ValueError if it has no lineage.
+    """
+    from xml.etree import ElementTree
+
+    names = {
+        "gmi": "http://www.isotc211.org/2005/gmi", "gmd": "http://www.isotc211.org/2005/gmd",
+        "gco": "http://www.isotc211.org/2005/gco", "gml": "http://www.opengis.net/gml/3.2",
+        "bag": "http://www.opennavsurf.org/schema/bag", "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+        "xlink": "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+    for prefix, uri in names.items():
+        ElementTree.register_namespace(prefix, uri)
+    root = xml_root(xml)
+    lineage = next(root.iter(f"{GMD}LI_Lineage"), None)
+    if lineage is None:
+        raise ValueError("the metadata of the BAG has no LI_Lineage; expected the one that GDAL writes")
+    outer = ElementTree.SubElement(lineage, f"{GMD}processStep")
+    step = ElementTree.SubElement(outer, f"{GMD}LI_ProcessStep")
+    _said(step, "description", "CharacterString", lineage_text(surface, provenance))
+    _said(step, "dateTime", "DateTime", utc(provenance.made_at)[:19])
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def lineage_text(surface: Surface, provenance: Provenance) -> str:
+    """What the process step says: the provenance, and after it, of a CUBE surface, its parameters as an XML element."""
+    said = json.dumps(provenance.said_of(surface), ensure_ascii=False, sort_keys=True)
+    if surface.method != "cube":
+        return said
+    values = "".join(
+        f"<{_element(name)} value={_quoted(value)}/>" for name, value in surface.parameters.items() if _element(name)
+    )
+    return f"{said}\n<CUBE_Parameters>{values}</CUBE_Parameters>"
+
+
+def _element(name: str) -> str:
+    """The name of a parameter as an element: Queue_Length of queue_length; nothing where it cannot be one."""
+    words = [word for word in name.replace(" ", "_").split("_") if word.isalnum()]
+    titled = "_".join(word[:1].upper() + word[1:] for word in words)
+    return titled if titled[:1].isalpha() else ""
+
+
+def _quoted(value: float | str) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return '"' + escape(text, {'"': "&quot;"}) + '"'
+
+
+def _said(parent: Any, name: str, kind: str, text: str) -> None:
+    from xml.etree import ElementTree
+
+    ElementTree.SubElement(ElementTree.SubElement(parent, f"{GMD}{name}"), f"{GCO}{kind}").text = text
