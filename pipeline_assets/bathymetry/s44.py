@@ -46,7 +46,7 @@ class Order:
 FEATURE_DEPTH_M = 40.0
 """From this depth on the size of features that must be found grows with depth, m."""
 
-_A_TENTH = {"deep_feature_of_depth": 0.1}
+_A_TENTH: dict[str, Any] = {"deep_feature_of_depth": 0.1}
 
 ORDERS: dict[str, Order] = {
     order.name: order

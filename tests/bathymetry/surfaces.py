@@ -42,7 +42,7 @@ def surface(
     return Surface(
         grid, depths, where(uncertainty, NAN, np.float32), where(0.05, NAN, np.float32), depths - np.float32(0.2),
         where(density, 0, np.int32), where(1, 0, np.int32), other.pop("method", "cube"),
-        other.pop("parameters", {"queue_length": 11.0, "iho_order": "1a"}), other.pop("vertical_datum", "MSL"),
+        other.pop("parameters", {"queue_length": 11.0, "capture_scale": 0.05, "order": "1a"}), other.pop("vertical_datum", "MSL"),
     )  # fmt: skip
 
 

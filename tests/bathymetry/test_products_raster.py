@@ -14,8 +14,9 @@ from pipeline_assets.bathymetry.judge.bag_structure import bag_structure
 from pipeline_assets.bathymetry.judge.cog import cog
 from pipeline_assets.bathymetry.landed_surface.bag import metadata_bytes
 from pipeline_assets.bathymetry.landed_surface.bag_metadata import GCO, GMD, read_metadata, xml_root
-from pipeline_assets.bathymetry.products.bag import lineage_text, vertical_wkt, with_lineage, write_bag
+from pipeline_assets.bathymetry.products.bag import lineage_text, with_lineage, write_bag
 from pipeline_assets.bathymetry.products.geotiff import hillshade, write_cog, write_hillshade, write_triplet
+from pipeline_assets.bathymetry.vertical_datums import is_declared, short_name, wkt
 from tests.bathymetry.surfaces import NAN, PROVENANCE, hills, surface
 
 
@@ -136,7 +137,7 @@ def test_a_bag_says_how_it_came_to_be(tmp_path: Path) -> None:
     steps = [
         step.text or ""
         for step in xml_root(xml).iter(f"{GCO}CharacterString")
-        if "CUBE_Parameters" in (step.text or "")
+        if "CARIS_CUBE_Parameters" in (step.text or "")
     ]
     said, cube = steps[0].split("\n")
     document = json.loads(said)
@@ -146,7 +147,10 @@ def test_a_bag_says_how_it_came_to_be(tmp_path: Path) -> None:
         11.0,
     )
     assert document["inputs"] == {"bathymetry/S1/L1.gsf": "ab" * 32}
-    assert cube == '<CUBE_Parameters><Queue_Length value="11"/><Iho_Order value="1a"/></CUBE_Parameters>'
+    assert (
+        cube
+        == '<CARIS_CUBE_Parameters><Queue_Length value="11"/><Capture_Distance_Scale value="5"/></CARIS_CUBE_Parameters>'
+    )
     assert len(list(xml_root(xml).iter(f"{GMD}LI_ProcessStep"))) == 2
     assert "CUBE_Parameters" not in lineage_text(hills(method="mean"), PROVENANCE)
     with pytest.raises(ValueError, match="has no LI_Lineage"):
@@ -154,10 +158,13 @@ def test_a_bag_says_how_it_came_to_be(tmp_path: Path) -> None:
 
 
 def test_vertical_datums_by_short_names_and_by_wkt() -> None:
-    assert vertical_wkt("msl").startswith('VERT_CS["mean sea level",VERT_DATUM["mean sea level",2005]')
-    assert "2002" in vertical_wkt("Ellipsoid")
-    assert vertical_wkt('Port "X"').startswith("VERT_CS[\"Port 'X'\"")
-    assert vertical_wkt('VERT_CS["a",VERT_DATUM["b",2005]]') == 'VERT_CS["a",VERT_DATUM["b",2005]]'
+    assert wkt("msl").startswith('VERT_CS["mean sea level",VERT_DATUM["mean sea level",2005]')
+    assert "2002" in wkt("Ellipsoid")
+    assert [short_name(name) for name in ("msl", "Mean Sea Level", " Port 1 ")] == ["MSL", "MSL", "Port 1"]
+    assert is_declared("LAT")
+    assert not is_declared(" Unknown ")
+    assert wkt('Port "X"').startswith("VERT_CS[\"Port 'X'\"")
+    assert wkt('VERT_CS["a",VERT_DATUM["b",2005]]') == 'VERT_CS["a",VERT_DATUM["b",2005]]'
 
 
 def test_a_surface_without_density_or_uncertainty_can_be_written(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pipeline_assets.bathymetry.judge.judged import Judged, by_rules
 from pipeline_assets.bathymetry.landed_surface.bag import MAX_CELLS, NO_DATA, metadata_bytes
 from pipeline_assets.bathymetry.landed_surface.bag_guard import opened_bag
 from pipeline_assets.bathymetry.landed_surface.bag_metadata import BagMetadata, read_metadata
+from pipeline_assets.bathymetry.vertical_datums import is_declared
 from pipeline_assets.landed_file import Refused
 
 VERSION_ATTRIBUTE = "Bag Version"
@@ -72,7 +73,7 @@ def _metadata_problems(metadata: BagMetadata) -> list[str]:
             problems.append("The horizontal CRS is not projected; expected a projected one in metres.")
     except CRSError:
         problems.append(f"The horizontal CRS {metadata.horizontal[:60]!r} is unknown to PROJ; expected its WKT.")
-    if metadata.vertical_name.strip().lower() in ("", "unknown", "undefined", "//"):
+    if not is_declared(metadata.vertical_name):
         problems.append("The metadata declares no vertical datum; expected its WKT.")
     return problems
 

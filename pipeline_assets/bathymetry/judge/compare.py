@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline_assets.bathymetry.judge.judged import Judged, not_judged
 from pipeline_assets.bathymetry.surface import Grid, Surface
+from pipeline_assets.bathymetry.vertical_datums import short_name
 
 SAME_CELLS = 0.99
 """Least share of cells that both surfaces must fill, of those that either fills. Our own."""
@@ -64,7 +65,7 @@ def _differs(surface: Surface, other: Surface) -> str:
         return f"their cells are of {one.cell:g} m and {two.cell:g} m. Grid both with one cell size"
     if not same_crs(one.crs, two.crs):
         return f"one is in {one.crs[:60]}, the other in {two.crs[:60]}. Grid both in one CRS"
-    if surface.vertical_datum.strip().lower() != other.vertical_datum.strip().lower():
+    if short_name(surface.vertical_datum).lower() != short_name(other.vertical_datum).lower():
         return (
             f"one is below {surface.vertical_datum or 'an undeclared datum'}, the other below "
             f"{other.vertical_datum or 'an undeclared datum'}. Bring both to one vertical datum"

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline_assets.bathymetry.judge.judged import Judged, by_cells, by_rules, not_judged
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.surface import Surface
+from pipeline_assets.bathymetry.vertical_datums import is_declared
 
 NBS_UNCERTAINTY_M, NBS_UNCERTAINTY_OF_DEPTH = 4.0, 0.1
 """More uncertainty than 4 m and a tenth of the greatest depth is an error. NOAA's QC Tools, BAG Checks, NBS profile."""
@@ -16,7 +17,6 @@ DEGREES_BEYOND = 1.0
 """How far a survey may reach beyond the area of its CRS, degrees. Our own: a survey on the seam of two zones uses one."""
 DEGREES_APART = 0.05
 """How far a surface may lie from the positions that it was made of, degrees. Our own."""
-UNKNOWN_DATUMS = frozenset({"", "unknown", "undefined", "none", "//", "n/a"})
 
 
 def uncertainty_sanity(surface: Surface, profile: Profile) -> Judged:
@@ -54,7 +54,7 @@ def crs_and_datum(
     wrong UTM zone or hemisphere shows as a place beyond the area of the CRS, or away from these positions.
     """
     problems, place = _place_problems(surface, positions)
-    if surface.vertical_datum.strip().lower() in UNKNOWN_DATUMS:
+    if not is_declared(surface.vertical_datum):
         problems.append(
             "No vertical datum is declared; expected one such as MSL, LAT or Ellipsoid. Declare it with the survey."
         )

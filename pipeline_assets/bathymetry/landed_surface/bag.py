@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pipeline_assets.bathymetry.landed_surface.bag_guard import damaged, opened_bag
 from pipeline_assets.bathymetry.landed_surface.bag_metadata import BagMetadata, read_metadata
 from pipeline_assets.bathymetry.surface import Grid, Surface
+from pipeline_assets.bathymetry.vertical_datums import short_name
 from pipeline_assets.landed_file import Refused
 
 NO_DATA = 1_000_000.0
-MAX_CELLS = 200_000_000
+MAX_CELLS = 50_000_000
 OTHER_LAYERS = {
     "num_soundings": "density", "num_hypotheses": "hypotheses", "standard_dev": "std_dev", "shoal_elevation": "shoal",
 }  # fmt: skip
@@ -182,5 +183,5 @@ def _surface(
     shoal = -layers["shoal"] if "shoal" in layers else missing
     return Surface(
         grid, depth, uncertainty, layers.get("std_dev", missing), shoal, counts("density"), counts("hypotheses"),
-        "landed BAG", {}, metadata.vertical_name,
+        "landed BAG", {}, short_name(metadata.vertical_name),
     )  # fmt: skip

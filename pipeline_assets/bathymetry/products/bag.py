@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,20 @@ from pipeline_assets.bathymetry.landed_surface.bag_metadata import GCO, GMD, xml
 from pipeline_assets.bathymetry.products.geotiff import transform_of
 from pipeline_assets.bathymetry.products.provenance import Provenance, utc
 from pipeline_assets.bathymetry.surface import Surface
+from pipeline_assets.bathymetry.vertical_datums import wkt
 
 BAG_VERSION = "1.6.2"
 _CHUNK = 100
-VERTICAL_DATUMS = {
-    "msl": ("mean sea level", "2005"), "lat": ("lowest astronomical tide", "2005"), "mllw": ("mean lower low water", "2005"),
-    "mhw": ("mean high water", "2005"), "ahd": ("Australian Height Datum", "2005"), "ellipsoid": ("ellipsoid", "2002"),
+CUBE_NAMES = {
+    "distance_exponent": ("Distance_Exponent", 1.0), "queue_length": ("Queue_Length", 1.0),
+    "quotient_limit": ("Quotient_Limit", 1.0), "discount": ("Discount_Factor", 1.0),
+    "estimate_offset": ("Estimate_Offset", 1.0), "bayes_factor_threshold": ("Bayes_Factor_Threshold", 1.0),
+    "run_length": ("Run_Length_Threshold", 1.0), "capture_scale": ("Capture_Distance_Scale", 100.0),
+    "capture_min_m": ("Capture_Distance_Min", 1.0), "horizontal_error_scale": ("Horiz_Error_Scalar", 1.0),
+    "density_strength_cutoff": ("Density_Strength_Cutoff", 1.0), "locale_strength_max": ("Locale_Strength_Max", 1.0),
+    "locale_last_ring_cells": ("Locale_Radius", 1.0),
 }  # fmt: skip
-"""What short names of vertical datums stand for, and their kind in WKT 1: 2005 of the sea or a geoid, 2002 of the ellipsoid."""
+"""CARIS's names of the parameters of CUBE, and how many of its units are one of ours."""
 
 
 def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
@@ -40,7 +45,7 @@ def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
         "VAR_POSITION_NAME": "unknown",
         "VAR_DATE": utc(provenance.made_at)[:10],
         "VAR_DATETIME": utc(provenance.made_at)[:19],
-        "VAR_VERT_WKT": vertical_wkt(surface.vertical_datum),
+        "VAR_VERT_WKT": wkt(surface.vertical_datum),
         "VAR_ABSTRACT": provenance.abstract or f"Surface of the survey {provenance.survey}",
         "VAR_PROCESS_STEP_DESCRIPTION": f"Gridded by {provenance.engine} {provenance.version}, method {surface.method}",
         "VAR_OTHER_CONSTRAINTS": provenance.licence or "unknown",
@@ -57,15 +62,6 @@ def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
         content.write(_stored(surface.uncertainty), 2)
     _complete(path, surface, provenance)
     return path
-
-
-def vertical_wkt(datum: str) -> str:
-    """WKT 1 of a vertical datum by a short or any other name; a text that is WKT stays as it is."""
-    if datum.strip().upper().startswith(("VERT_CS[", "VERTCRS[", "COMPD_CS[")):
-        return datum.strip()
-    name, kind = VERTICAL_DATUMS.get(datum.strip().lower(), (datum.strip() or "unknown", "2000"))
-    name = name.replace('"', "'")
-    return f'VERT_CS["{name}",VERT_DATUM["{name}",{kind}],UNIT["metre",1],AXIS["Up",UP]]'
 
 
 def _stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,26 +147,16 @@ def with_lineage(xml: bytes, surface: Surface, provenance: Provenance) -> bytes:
 
 
 def lineage_text(surface: Surface, provenance: Provenance) -> str:
-    """What the process step says: the provenance, and after it, of a CUBE surface, its parameters as an XML element."""
+    """What the process step says: the provenance, and after it the parameters of CUBE as CARIS writes them, if it was CUBE."""
     said = json.dumps(provenance.said_of(surface), ensure_ascii=False, sort_keys=True)
     if surface.method != "cube":
         return said
     values = "".join(
-        f"<{_element(name)} value={_quoted(value)}/>" for name, value in surface.parameters.items() if _element(name)
+        f'<{CUBE_NAMES[name][0]} value="{float(value) * CUBE_NAMES[name][1]:.12g}"/>'
+        for name, value in surface.parameters.items()
+        if name in CUBE_NAMES
     )
-    return f"{said}\n<CUBE_Parameters>{values}</CUBE_Parameters>"
-
-
-def _element(name: str) -> str:
-    """The name of a parameter as an element: Queue_Length of queue_length; nothing where it cannot be one."""
-    words = [word for word in name.replace(" ", "_").split("_") if word.isalnum()]
-    titled = "_".join(word[:1].upper() + word[1:] for word in words)
-    return titled if titled[:1].isalpha() else ""
-
-
-def _quoted(value: float | str) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return '"' + escape(text, {'"': "&quot;"}) + '"'
+    return f"{said}\n<CARIS_CUBE_Parameters>{values}</CARIS_CUBE_Parameters>"
 
 
 def _said(parent: Any, name: str, kind: str, text: str) -> None:
