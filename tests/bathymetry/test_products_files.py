@@ -171,13 +171,13 @@ def test_the_stac_item_is_one_and_its_checksums_are_those_of_the_files(tmp_path:
     assert asset["href"] == "./S1_cog.tif"
     assert asset["file:checksum"] == f"1220{sha256_of(files['cog'])}"
     assert asset["type"].endswith("profile=cloud-optimized")
-    alone = stac_item(made, replace(PROVENANCE, start=None, end=None), files)
+    alone = stac_item(made, replace(PROVENANCE, start=None, end=None), files, tmp_path)
     assert alone["properties"]["datetime"] == "2026-03-01T12:30:00Z"
 
 
 def test_a_survey_on_the_date_line_has_a_box_that_begins_in_the_east() -> None:
     place = hills(crs="EPSG:32760", west=817_400.0, north=8_007_800.0, cell=100.0)
-    item = stac_item(place, PROVENANCE, {})
+    item = stac_item(place, PROVENANCE, {}, Path())
     assert item["bbox"][0] > 179.0
     assert item["bbox"][2] < -179.0
     assert item["geometry"]["type"] == "MultiPolygon"

@@ -37,7 +37,7 @@ def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
     """
     import rasterio
 
-    grid = surface.grid
+    grid, made = surface.grid, path.with_name(f".{path.name}.gdal")
     options = {
         "BAG_VERSION": BAG_VERSION,
         "VAR_INDIVIDUAL_NAME": provenance.contact or "unknown",
@@ -54,13 +54,16 @@ def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
     with (
         rasterio.Env(GDAL_PAM_ENABLED="NO"),
         rasterio.open(
-            path, "w", driver="BAG", width=grid.columns, height=grid.rows, count=2, dtype="float32", crs=grid.crs,
+            made, "w", driver="BAG", width=grid.columns, height=grid.rows, count=2, dtype="float32", crs=grid.crs,
             transform=transform_of(grid), nodata=NO_DATA, **options,
         ) as content,
     ):  # fmt: skip
         content.write(_stored(-surface.depth), 1)
         content.write(_stored(surface.uncertainty), 2)
-    _complete(path, surface, provenance)
+    try:
+        _complete(made, path, surface, provenance)
+    finally:
+        made.unlink()
     return path
 
 
@@ -68,8 +71,11 @@ def _stored(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isnan(values), np.float32(NO_DATA), values).astype(np.float32)
 
 
-def _complete(path: Path, surface: Surface, provenance: Provenance) -> None:
-    """The layers beside, and a process step that holds all that is known of how the surface came to be."""
+def _complete(made: Path, path: Path, surface: Surface, provenance: Provenance) -> None:
+    """What GDAL made, the layers beside, and a process step that holds all that is known of how the surface came to be.
+
+    Into a new file, because HDF5 as GDAL calls it keeps the time at which a layer was made: the same run makes the same bytes.
+    """
     import h5py
 
     layers: dict[str, NDArray[Any]] = {
@@ -79,28 +85,27 @@ def _complete(path: Path, surface: Surface, provenance: Provenance) -> None:
         "num_hypotheses": surface.hypotheses,
     }
     assert layers.keys() == OTHER_LAYERS.keys()
-    with h5py.File(path, "r+") as content:
-        root = content["BAG_root"]
-        for name, values in layers.items():
-            _add_layer(root, name, values)
-        xml = with_lineage(metadata_bytes(root), surface, provenance)
-        del root["metadata"]
+    with h5py.File(made, "r") as content, h5py.File(path, "w") as into:
+        root = into.create_group("BAG_root")
+        _copy_attributes(content["BAG_root"], root)
+        for name in ("elevation", "uncertainty", "tracking_list"):
+            layer = content["BAG_root"][name]
+            copied = root.create_dataset(
+                name, data=layer[()], dtype=layer.dtype, chunks=layer.chunks, maxshape=layer.maxshape,
+                compression=layer.compression, compression_opts=layer.compression_opts, fillvalue=layer.fillvalue,
+            )  # fmt: skip
+            _copy_attributes(layer, copied)
+        xml = with_lineage(metadata_bytes(content["BAG_root"]), surface, provenance)
         root.create_dataset(
             "metadata", data=np.frombuffer(xml, dtype="S1"), chunks=(min(1024, len(xml)),), maxshape=(None,)
         )
-        if "tracking_list" not in root:
-            kinds = [
-                ("row", "<u4"),
-                ("col", "<u4"),
-                ("depth", "<f4"),
-                ("uncertainty", "<f4"),
-                ("track_code", "u1"),
-                ("list_series", "<i2"),
-            ]
-            listed = root.create_dataset(
-                "tracking_list", shape=(0,), maxshape=(None,), chunks=(10,), dtype=np.dtype(kinds)
-            )
-            listed.attrs["Tracking List Length"] = np.uint32(0)
+        for name, values in layers.items():
+            _add_layer(root, name, values)
+
+
+def _copy_attributes(of: Any, to: Any) -> None:
+    for name in of.attrs:
+        to.attrs[name] = of.attrs[name]
 
 
 def _add_layer(root: Any, name: str, values: NDArray[Any]) -> None:

@@ -25,9 +25,9 @@ COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 def stac_item(
-    surface: Surface, provenance: Provenance, files: Mapping[str, Path], judged: Sequence[Judged] = ()
+    surface: Surface, provenance: Provenance, files: Mapping[str, Path], folder: Path, judged: Sequence[Judged] = ()
 ) -> dict[str, Any]:
-    """The item. files: the products by the names of the assets, hrefs are their file names, relative to the item."""
+    """The item. files: the products by the names of the assets. folder: where the item lies, which hrefs are relative to."""
     from pyproj import CRS
 
     code = CRS.from_user_input(surface.grid.crs).to_epsg(min_confidence=70)
@@ -73,7 +73,7 @@ def stac_item(
         "geometry": lonlat(outline, grid.crs),
         "properties": properties,
         "links": [],
-        "assets": {name: _asset(path) for name, path in files.items()},
+        "assets": {name: _asset(path, folder) for name, path in files.items()},
     }
 
 
@@ -88,10 +88,10 @@ def _when(provenance: Provenance) -> dict[str, Any]:
     }
 
 
-def _asset(path: Path) -> dict[str, Any]:
+def _asset(path: Path, folder: Path) -> dict[str, Any]:
     kind = COG_TYPE if path.stem.endswith(("_cog", "_hs")) else MEDIA_TYPES.get(path.suffix, "application/octet-stream")
     return {
-        "href": f"./{path.name}",
+        "href": f"./{path.relative_to(folder).as_posix()}",
         "type": kind,
         "roles": ["thumbnail"] if path.suffix == ".png" else ["metadata"] if path.suffix == ".json" else ["data"],
         "file:size": path.stat().st_size,
@@ -103,6 +103,8 @@ def _asset(path: Path) -> dict[str, Any]:
 def write_stac(
     surface: Surface, provenance: Provenance, files: Mapping[str, Path], path: Path, judged: Sequence[Judged] = ()
 ) -> Path:
-    text = json.dumps(stac_item(surface, provenance, files, judged), ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(
+        stac_item(surface, provenance, files, path.parent, judged), ensure_ascii=False, indent=1, allow_nan=False
+    )
     path.write_text(text + "\n", encoding="utf-8")
     return path
