@@ -62,6 +62,11 @@ def test_holes_and_islands_are_in_the_outline_and_nothing_small_is_lost() -> Non
     found = coverage(surface(depth))
     assert len(found.geoms) == 2
     assert min(part.area for part in found.geoms) > 0.0
+    assert sum(len(part.interiors) for part in found.geoms) == 1
+    depth[5:9, 50:54] = NAN
+    depth[0:3, 10:12] = NAN
+    assert sum(len(part.interiors) for part in coverage(surface(depth)).geoms) == 1
+    assert sum(len(part.interiors) for part in coverage(surface(depth), 0.0).geoms) == 2
     with pytest.raises(Refused, match="No cell of the surface has a depth"):
         coverage(surface(np.full((4, 4), NAN)))
 

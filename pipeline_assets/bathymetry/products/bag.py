@@ -40,6 +40,8 @@ def write_bag(surface: Surface, provenance: Provenance, path: Path) -> Path:
     grid, made = surface.grid, path.with_name(f".{path.name}.gdal")
     options = {
         "BAG_VERSION": BAG_VERSION,
+        # The layers are packed when they are copied.
+        "COMPRESS": "NONE",
         "VAR_INDIVIDUAL_NAME": provenance.contact or "unknown",
         "VAR_ORGANISATION_NAME": provenance.attribution or "unknown",
         "VAR_POSITION_NAME": "unknown",
@@ -88,19 +90,25 @@ def _complete(made: Path, path: Path, surface: Surface, provenance: Provenance) 
     with h5py.File(made, "r") as content, h5py.File(path, "w") as into:
         root = into.create_group("BAG_root")
         _copy_attributes(content["BAG_root"], root)
-        for name in ("elevation", "uncertainty", "tracking_list"):
+        for name in ("elevation", "uncertainty"):
             layer = content["BAG_root"][name]
-            copied = root.create_dataset(
-                name, data=layer[()], dtype=layer.dtype, chunks=layer.chunks, maxshape=layer.maxshape,
-                compression=layer.compression, compression_opts=layer.compression_opts, fillvalue=layer.fillvalue,
-            )  # fmt: skip
-            _copy_attributes(layer, copied)
+            _copy_attributes(layer, _packed(root, name, layer[()], np.float32(NO_DATA)))
+        listed = content["BAG_root/tracking_list"]
+        copied = root.create_dataset("tracking_list", data=listed[()], chunks=listed.chunks, maxshape=listed.maxshape)
+        _copy_attributes(listed, copied)
         xml = with_lineage(metadata_bytes(content["BAG_root"]), surface, provenance)
         root.create_dataset(
             "metadata", data=np.frombuffer(xml, dtype="S1"), chunks=(min(1024, len(xml)),), maxshape=(None,)
         )
         for name, values in layers.items():
             _add_layer(root, name, values)
+
+
+def _packed(root: Any, name: str, values: NDArray[Any], missing: float | np.float32) -> Any:
+    chunks = tuple(min(_CHUNK, size) for size in values.shape)
+    return root.create_dataset(
+        name, data=values, chunks=chunks, compression="gzip", compression_opts=6, fillvalue=missing
+    )
 
 
 def _copy_attributes(of: Any, to: Any) -> None:
@@ -115,10 +123,7 @@ def _add_layer(root: Any, name: str, values: NDArray[Any]) -> None:
     if not known.any():
         return
     stored = values.astype(np.uint32) if is_count else _stored(values)
-    made = root.create_dataset(
-        name, data=np.ascontiguousarray(stored[::-1]), chunks=tuple(min(_CHUNK, size) for size in stored.shape),
-        compression="gzip", compression_opts=6, fillvalue=0 if is_count else np.float32(NO_DATA),
-    )  # fmt: skip
+    made = _packed(root, name, np.ascontiguousarray(stored[::-1]), 0 if is_count else np.float32(NO_DATA))
     title = name.replace("_", " ").title()
     for which, value in (("Minimum", values[known].min()), ("Maximum", values[known].max())):
         made.attrs[f"{which} {title} Value"] = stored.dtype.type(value)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline_assets.bathymetry.judge.geojson import cut_at_date_line
+from pipeline_assets.bathymetry.judge.judged import Mask
 from pipeline_assets.bathymetry.products.geotiff import transform_of
 from pipeline_assets.bathymetry.products.provenance import Provenance, utc
 from pipeline_assets.bathymetry.surface import Surface
@@ -22,7 +23,8 @@ _FORMATS = (("GPKG", ".gpkg"), ("ESRI Shapefile", ".shp"))
 def coverage(surface: Surface, simplified_cells: float = SIMPLIFIED_CELLS) -> Any:
     """The shapely MultiPolygon of the cells with a depth, in the surface's CRS. Refused `empty_surface` where there are none.
 
-    simplified_cells: how far it may be simplified, in cells; what would vanish by it is kept as it is.
+    simplified_cells: how far it may be simplified, in cells. Holes of fewer cells than the square of it are filled first, for
+    few of them would survive, and a surface has tens of thousands; islands that would vanish are kept as they are.
     """
     from rasterio.features import shapes
     from shapely import make_valid
@@ -33,7 +35,8 @@ def coverage(surface: Surface, simplified_cells: float = SIMPLIFIED_CELLS) -> An
         raise Refused(
             "empty_surface", "No cell of the surface has a depth; expected some. Look at the soundings and the grid."
         )
-    found = shapes(known.astype(np.uint8), mask=known, connectivity=4, transform=transform_of(surface.grid))
+    filled = _without_small_holes(known, simplified_cells**2)
+    found = shapes(filled.astype(np.uint8), mask=filled, connectivity=4, transform=transform_of(surface.grid))
     parts = []
     for outline, _ in found:
         part = shape(outline)
@@ -44,6 +47,17 @@ def coverage(surface: Surface, simplified_cells: float = SIMPLIFIED_CELLS) -> An
         ]
         parts += pieces or [part]
     return MultiPolygon(parts)
+
+
+def _without_small_holes(known: Mask, cells: float) -> Mask:
+    from scipy import ndimage
+
+    labels, count = ndimage.label(~known, output=np.int32)
+    small = np.bincount(labels.ravel(), minlength=count + 1) < cells
+    small[0] = False
+    small[np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))] = False
+    filled: Mask = known | small[labels]
+    return filled
 
 
 def area_km2(surface: Surface) -> float:
