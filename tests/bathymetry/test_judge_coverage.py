@@ -109,6 +109,13 @@ def test_the_size_of_a_holiday_follows_the_depth_around_it_and_the_cell() -> Non
     assert holidays(place, profile_of("1a")).passed
 
 
+@pytest.mark.parametrize(("depth", "cell"), [(3e38, 1.0), (10.0, 1e-300), (10.0, 1e30)])
+def test_depths_and_cells_that_cannot_be_are_judged_soon(depth: float, cell: float) -> None:
+    place = drawn(HOLIDAYS, empty=True, depth=depth, cell=cell)
+    place.depth[0, 0] = 1.0
+    assert holidays(place, profile_of("1a")).message
+
+
 def test_what_is_open_to_the_border_or_too_large_is_no_holiday() -> None:
     assert holidays(drawn("ooo.. ooo.. ooo.. .....", empty=True), profile_of("1a")).passed
     depth = np.full((120, 120), 10.0)

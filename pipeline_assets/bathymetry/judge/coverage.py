@@ -11,6 +11,8 @@ from pipeline_assets.bathymetry.s44 import cell_max
 from pipeline_assets.bathymetry.surface import Surface
 
 _ALL_LINKS = np.ones((3, 3), dtype=np.bool_)
+_LARGEST_SIDE = 2**31
+"""Of a holiday, cells: more than any surface has, where a depth or a cell cannot be."""
 
 
 def holes_and_gaps(surface: Surface, profile: Profile) -> Judged:
@@ -130,7 +132,8 @@ def _boxes(labels: NDArray[np.int32]) -> list[tuple[int, tuple[slice, slice]]]:
 
 def _side(order: str, depth: float, cell: float) -> int:
     """Edge of the smallest holiday, cells; one where the cells are too coarse for the order anyway."""
-    return max(1, int(np.floor(3.0 * float(cell_max(order, depth)) / cell + 1e-9)))
+    cells = np.floor(3.0 * float(cell_max(order, depth)) / cell + 1e-9)
+    return int(min(max(1.0, cells), _LARGEST_SIDE))
 
 
 def _could_be(height: int, width: int, side: int, rule: str) -> bool:
@@ -148,6 +151,8 @@ def _rim(hole: Mask, depth: NDArray[np.float32]) -> NDArray[np.float32]:
 def _is_holiday(hole: Mask, side: int, rule: str) -> bool:
     if rule == "all_holes":
         return True
+    if not _could_be(hole.shape[0], hole.shape[1], side, rule):
+        return False
     if rule == "full_coverage":
         return bool(_block_corners(hole, side).any())
     return _longest_run(hole) >= side or _longest_run(hole.T) >= side
