@@ -1,0 +1,60 @@
+"""Mean, inverse-variance weighted mean and shoalest depth of each cell: one pass over soundings in any order of place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_assets.bathymetry.grid.cell_sums import SLOTS, added, finished
+from pipeline_assets.bathymetry.grid.config import GridConfig
+from pipeline_assets.bathymetry.grid.layers import Layers
+from pipeline_assets.bathymetry.grid.points import reach_of
+from pipeline_assets.bathymetry.soundings import Soundings
+from pipeline_assets.bathymetry.surface import Grid
+
+_METHODS = {"mean": 0, "weighted_mean": 1, "shoalest": 2}
+_CACHE_LINE = 64
+
+
+def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> Layers:
+    """The layers of a surface of the method mean, weighted_mean or shoalest.
+
+    Each thread has rows of its own and looks at every sounding, so that a cell's sums come in the order of the soundings
+    however many threads there are.
+    """
+    method, reach = _METHODS[config.method], reach_of(config, grid.cell)
+    sums = _zeros(grid.rows * grid.columns)
+    threads = min(config.threads, grid.rows)
+    bands = [(grid.rows * k // threads, grid.rows * (k + 1) // threads) for k in range(threads)]
+    base = math.nan
+    with ThreadPoolExecutor(threads) as pool:
+        for piece in pieces:
+            if math.isnan(base):
+                # Depths are summed from here on, so that squares of large depths do not swallow their differences.
+                usable = np.flatnonzero(piece.accepted & np.isfinite(piece.depth))
+                base = float(piece.depth[usable[0]]) if len(usable) else math.nan
+                if math.isnan(base):
+                    continue
+            fixed = (
+                piece.x, piece.y, piece.depth, piece.tvu, piece.accepted,
+                base, grid.west, grid.north, grid.cell, grid.columns, method, reach, sums,
+            )  # fmt: skip
+            list(pool.map(lambda band, fixed=fixed: added(*fixed, *band), bands))
+        layers = Layers.empty(grid)
+        flat = [
+            one.reshape(-1) for one in (layers.depth, layers.uncertainty, layers.std_dev, layers.shoal, layers.density)
+        ]
+        finished(sums, base, method, *flat)
+    layers.hypotheses[:] = layers.density > 0
+    return layers
+
+
+def _zeros(cells: int) -> NDArray[np.float64]:
+    """Sums of so many cells, each in one line of the processor's cache."""
+    memory = np.zeros(cells * SLOTS + _CACHE_LINE // 8)
+    skip = -memory.ctypes.data % _CACHE_LINE // 8
+    return memory[skip : skip + cells * SLOTS].reshape(cells, SLOTS)
