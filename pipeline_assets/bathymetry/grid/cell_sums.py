@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from pipeline_assets.bathymetry.grid.jit import compiled
 
-SLOTS = 8
-_COUNT, _SUM, _SQUARES, _UNCERTAIN, _WEIGHTED, _SHOAL, _SHOAL_UNCERTAIN = range(7)
-"""Of a cell's sums: number; depths; their squares; squared uncertainties, or weights; weighted depths; shoalest; its squared uncertainty. Depths less
-`base`."""
+CELL = np.dtype([("total", "f8"), ("squares", "f8"), ("uncertain", "f8"), ("count", "u4"), ("shoal", "f4")])
+"""Sums of a cell: depths, m; their squares, m²; squared uncertainties, or weights, or that of the shoalest alone; number; shoalest,
+m. Depths of sums are less `base`. Half a line of the processor's cache: what counts is how much memory there is to go through."""
 _MEAN, _WEIGHTED_MEAN, _SHOALEST = 0, 1, 2
 
 
 @compiled
 def added(
     x: Any, y: Any, depth: Any, tvu: Any, accepted: Any, base: float, west: float, north: float, cell: float, columns: int,
-    method: int, reach: Any, sums: Any, first: int, last: int,
+    method: int, reach: Any, sums: Any, weights: Any, first: int, last: int,
 ) -> None:  # fmt: skip
     """Adds accepted soundings to the sums of their cells, those of the rows from `first` to before `last`.
 
     x, y, depth, tvu: m. base: what depths are less of, m. reach: what is taken for an unknown uncertainty.
+    sums: of `CELL`. weights: weighted depths of each cell, with the weighted mean alone.
     """
     weighted, shoalest = method == _WEIGHTED_MEAN, method == _SHOALEST
     for i in range(len(x)):
@@ -37,25 +39,35 @@ def added(
                 t = math.hypot(reach.deep_tvu_m, reach.deep_tvu_of_depth * depth[i])
             else:
                 t = math.hypot(reach.tvu_m, reach.tvu_of_depth * depth[i])
-        z, own = depth[i] - base, sums[int(down) * columns + int(across)]
-        if own[_COUNT] == 0.0 or z < own[_SHOAL]:
-            own[_SHOAL] = z
+        z, k = depth[i] - base, np.uint64(down) * np.uint64(columns) + np.uint64(across)
+        own = sums[k]
+        shoal = np.float32(depth[i])
+        if own.count == 0 or shoal < own.shoal:
+            own.shoal = shoal
             if shoalest:
-                own[_SHOAL_UNCERTAIN] = t * t
-        own[_COUNT] += 1.0
-        own[_SUM] += z
-        own[_SQUARES] += z * z
+                own.uncertain = t * t
+        own.count += 1
+        own.total += z
+        own.squares += z * z
         if weighted:
             weight = 1.0 / (t * t)
-            own[_UNCERTAIN] += weight
-            own[_WEIGHTED] += weight * z
-        else:
-            own[_UNCERTAIN] += t * t
+            own.uncertain += weight
+            weights[k] += weight * z
+        elif not shoalest:
+            own.uncertain += t * t
 
 
 @compiled
 def finished(
-    sums: Any, base: float, method: int, depth: Any, uncertainty: Any, std_dev: Any, shoal: Any, density: Any
+    sums: Any,
+    weights: Any,
+    base: float,
+    method: int,
+    depth: Any,
+    uncertainty: Any,
+    std_dev: Any,
+    shoal: Any,
+    density: Any,
 ) -> None:
     """Fills the layers, one entry a cell, where there are soundings.
 
@@ -64,16 +76,16 @@ def finished(
     """
     for k in range(len(sums)):
         own = sums[k]
-        n = own[_COUNT]
+        n = np.float64(own.count)
         if n == 0.0:
             continue
-        mean = own[_SUM] / n
-        density[k], shoal[k] = n, base + own[_SHOAL]
+        mean = own.total / n
+        density[k], shoal[k] = n, own.shoal
         if n > 1.0:
-            std_dev[k] = math.sqrt(max(0.0, (own[_SQUARES] - n * mean * mean) / (n - 1.0)))
+            std_dev[k] = math.sqrt(max(0.0, (own.squares - n * mean * mean) / (n - 1.0)))
         if method == _SHOALEST:
-            depth[k], uncertainty[k] = base + own[_SHOAL], math.sqrt(own[_SHOAL_UNCERTAIN])
+            depth[k], uncertainty[k] = own.shoal, math.sqrt(own.uncertain)
         elif method == _WEIGHTED_MEAN:
-            depth[k], uncertainty[k] = base + own[_WEIGHTED] / own[_UNCERTAIN], 1.0 / math.sqrt(own[_UNCERTAIN])
+            depth[k], uncertainty[k] = base + weights[k] / own.uncertain, 1.0 / math.sqrt(own.uncertain)
         else:
-            depth[k], uncertainty[k] = base + mean, math.sqrt(own[_UNCERTAIN]) / n
+            depth[k], uncertainty[k] = base + mean, math.sqrt(own.uncertain) / n

@@ -7,8 +7,10 @@ from typing import Any
 
 from numba import njit
 
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
-def compiled(function: Callable[..., Any]) -> Any:
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """The function compiled by numba at its first call. It runs without the interpreter's lock and without fast-math, so
     that equal input gives equal bits.
 
@@ -17,6 +19,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     Compiled functions call only those of their own file: numba does not notice a change of others.
     """
     try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
+        return njit(cache=True, **_OPTIONS, **options)(function)
     except RuntimeError:
-        return njit(nogil=True, error_model="numpy")(function)
+        return njit(**_OPTIONS, **options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same for a small part of a compiled loop, which costs a call otherwise."""
+    return compiled(function, forceinline=True)

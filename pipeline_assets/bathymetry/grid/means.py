@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline_assets.bathymetry.grid.cell_sums import SLOTS, added, finished
+from pipeline_assets.bathymetry.grid.cell_sums import CELL, added, finished
 from pipeline_assets.bathymetry.grid.config import GridConfig
 from pipeline_assets.bathymetry.grid.layers import Layers
 from pipeline_assets.bathymetry.grid.points import reach_of
@@ -17,7 +16,6 @@ from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.bathymetry.surface import Grid
 
 _METHODS = {"mean": 0, "weighted_mean": 1, "shoalest": 2}
-_CACHE_LINE = 64
 
 
 def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> Layers:
@@ -27,7 +25,9 @@ def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> 
     however many threads there are.
     """
     method, reach = _METHODS[config.method], reach_of(config, grid.cell)
-    sums = _zeros(grid.rows * grid.columns)
+    cells = grid.rows * grid.columns
+    sums = np.zeros(cells, CELL)
+    weights = np.zeros(cells if config.method == "weighted_mean" else 0)
     threads = min(config.threads, grid.rows)
     bands = [(grid.rows * k // threads, grid.rows * (k + 1) // threads) for k in range(threads)]
     base = math.nan
@@ -41,20 +41,13 @@ def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> 
                     continue
             fixed = (
                 piece.x, piece.y, piece.depth, piece.tvu, piece.accepted,
-                base, grid.west, grid.north, grid.cell, grid.columns, method, reach, sums,
+                base, grid.west, grid.north, grid.cell, grid.columns, method, reach, sums, weights,
             )  # fmt: skip
             list(pool.map(lambda band, fixed=fixed: added(*fixed, *band), bands))
         layers = Layers.empty(grid)
         flat = [
             one.reshape(-1) for one in (layers.depth, layers.uncertainty, layers.std_dev, layers.shoal, layers.density)
         ]
-        finished(sums, base, method, *flat)
-    layers.hypotheses[:] = layers.density > 0
+        finished(sums, weights, base, method, *flat)
+    np.minimum(layers.density, 1, out=layers.hypotheses)
     return layers
-
-
-def _zeros(cells: int) -> NDArray[np.float64]:
-    """Sums of so many cells, each in one line of the processor's cache."""
-    memory = np.zeros(cells * SLOTS + _CACHE_LINE // 8)
-    skip = -memory.ctypes.data % _CACHE_LINE // 8
-    return memory[skip : skip + cells * SLOTS].reshape(cells, SLOTS)

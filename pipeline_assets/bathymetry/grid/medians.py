@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from pipeline_assets.bathymetry.grid.cell_medians import medians_of_tile
 from pipeline_assets.bathymetry.grid.config import GridConfig
 from pipeline_assets.bathymetry.grid.layers import Layers
@@ -17,7 +19,14 @@ def median_layers(points: TiledPoints, grid: Grid, config: GridConfig) -> Layers
 
     def one(tile: Tile) -> None:
         made = medians_of_tile(
-            points.points(tile), grid.west, grid.north, grid.cell, tile.row, tile.column, tile.rows, tile.columns
+            np.concatenate(points.points(tile)),
+            grid.west,
+            grid.north,
+            grid.cell,
+            tile.row,
+            tile.column,
+            tile.rows,
+            tile.columns,
         )
         targets = layers.depth, layers.uncertainty, layers.std_dev, layers.shoal, layers.density
         for target, values in zip(targets, made, strict=True):

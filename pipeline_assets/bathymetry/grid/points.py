@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline_assets.bathymetry.grid.config import GridConfig
-from pipeline_assets.bathymetry.grid.jit import compiled
+from pipeline_assets.bathymetry.grid.jit import compiled, inlined
 from pipeline_assets.bathymetry.s44 import ORDERS
 
 POINT = np.dtype([("x", "f8"), ("y", "f8"), ("z", "f4"), ("v", "f4"), ("g", "f4"), ("r", "f4")])
@@ -63,7 +63,7 @@ def reach_of(config: GridConfig, cell: float) -> Reach:
     )
 
 
-@compiled
+@inlined
 def variance_allowed(z: float, reach: Any) -> float:
     """The variance that the order allows a depth, m²: (a² + (b·z)²) / 1.96²."""
     if abs(z) >= reach.beyond:
@@ -73,7 +73,7 @@ def variance_allowed(z: float, reach: Any) -> float:
     return (a * a + b * b) / (CONFIDENCE_95 * CONFIDENCE_95)
 
 
-@compiled
+@inlined
 def variance_of(z: float, tvu: float, reach: Any) -> float:
     """The variance of a depth, m², from its uncertainty at 95 %; that which the order allows where it is unknown."""
     if tvu > 0.0 and tvu < 1e6:
@@ -86,14 +86,16 @@ def radius_of(z: float, v: float, sigma: float, reach: Any) -> float:
     """How far a sounding counts, m: to where its variance, which grows by distance, uses up the order's budget, less the
     uncertainty of its position (99 %), and no further than that or one cell, whichever is more (Calder and Mayer 2003, 3.2);
     and no further than the capture distance. sigma: standard deviation of the position, m."""
-    ratio = max(variance_allowed(z, reach) / v, 2.0)
+    radius = reach.cell
     uncertain = CONFIDENCE_99 * sigma
-    radius = reach.cell * (ratio - 1.0) ** (1.0 / reach.exponent) - uncertain
-    radius = max(min(radius, uncertain), reach.cell)
+    if uncertain > radius:
+        ratio = max(variance_allowed(z, reach) / v, 2.0)
+        lasts = reach.cell * (ratio - 1.0) ** (1.0 / reach.exponent) - uncertain
+        radius = max(min(lasts, uncertain), radius)
     return min(radius, max(reach.capture_scale * abs(z), reach.capture_min))
 
 
-@compiled
+@inlined
 def usable(x: float, y: float, depth: float) -> bool:
     """Whether they are numbers, and such as can be on Earth."""
     return abs(x) < 1e8 and abs(y) < 1e8 and abs(depth) < 1e5
@@ -128,38 +130,49 @@ def points_of(x: Any, y: Any, depth: Any, tvu: Any, thu: Any, accepted: Any, rea
     return count
 
 
-@compiled
 def tiles_of(points: Any, west: float, north: float, cell: float, size: int, tile_rows: int, tile_columns: int) -> Any:
     """The points of each tile, one tile's after the other's, each in the order of `points`; a point is in every tile that it
     can reach. size: edge of a tile, cells. Gives them, and where each tile's begin."""
-    starts = np.zeros(tile_rows * tile_columns + 1, np.int64)
-    for i in range(len(points)):
-        x, y, r = points[i].x - west, north - points[i].y, points[i].r
-        for row in range(
-            max(0, _floor((y - r) / cell) // size), min(tile_rows - 1, _floor((y + r) / cell) // size) + 1
-        ):
-            for column in range(
-                max(0, _floor((x - r) / cell) // size), min(tile_columns - 1, _floor((x + r) / cell) // size) + 1
-            ):
-                starts[row * tile_columns + column + 1] += 1
-    for tile in range(tile_rows * tile_columns):
-        starts[tile + 1] += starts[tile]
-    at = starts[:-1].copy()
-    sorted_points = np.empty(starts[-1], points.dtype)
-    for i in range(len(points)):
-        x, y, r = points[i].x - west, north - points[i].y, points[i].r
-        for row in range(
-            max(0, _floor((y - r) / cell) // size), min(tile_rows - 1, _floor((y + r) / cell) // size) + 1
-        ):
-            for column in range(
-                max(0, _floor((x - r) / cell) // size), min(tile_columns - 1, _floor((x + r) / cell) // size) + 1
-            ):
-                tile = row * tile_columns + column
-                sorted_points[at[tile]] = points[i]
-                at[tile] += 1
-    return sorted_points, starts
+    boxes = np.empty((len(points), 4), np.int32)
+    starts = _boxed(points, west, north, cell, size, tile_rows, tile_columns, boxes)
+    by_tile = np.empty(starts[-1], POINT)
+    _sorted(points, boxes, tile_columns, starts, by_tile)
+    return by_tile, starts
 
 
 @compiled
+def _boxed(
+    points: Any, west: float, north: float, cell: float, size: int, tile_rows: int, tile_columns: int, boxes: Any
+) -> Any:
+    """Writes the first and last row and column of tiles of each point; gives where each tile's points begin."""
+    starts = np.zeros(tile_rows * tile_columns + 1, np.int64)
+    share = 1.0 / size
+    for i in range(len(points)):
+        x, y, r = points[i].x - west, north - points[i].y, points[i].r
+        # Of whole numbers of cells, so that a point on a line is in the tile of its cell.
+        boxes[i, 0] = max(0, _floor((math.floor((y - r) / cell) + 0.5) * share))
+        boxes[i, 1] = min(tile_rows - 1, _floor((math.floor((y + r) / cell) + 0.5) * share))
+        boxes[i, 2] = max(0, _floor((math.floor((x - r) / cell) + 0.5) * share))
+        boxes[i, 3] = min(tile_columns - 1, _floor((math.floor((x + r) / cell) + 0.5) * share))
+        for row in range(boxes[i, 0], boxes[i, 1] + 1):
+            for column in range(boxes[i, 2], boxes[i, 3] + 1):
+                starts[row * tile_columns + column + 1] += 1
+    for tile in range(tile_rows * tile_columns):
+        starts[tile + 1] += starts[tile]
+    return starts
+
+
+@compiled
+def _sorted(points: Any, boxes: Any, tile_columns: int, starts: Any, by_tile: Any) -> None:
+    at = starts[:-1].copy()
+    for i in range(len(points)):
+        for row in range(boxes[i, 0], boxes[i, 1] + 1):
+            for column in range(boxes[i, 2], boxes[i, 3] + 1):
+                tile = row * tile_columns + column
+                by_tile[at[tile]] = points[i]
+                at[tile] += 1
+
+
+@inlined
 def _floor(value: float) -> int:
     return math.floor(value)

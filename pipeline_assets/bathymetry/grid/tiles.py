@@ -15,7 +15,7 @@ from pipeline_assets.bathymetry.grid.points import POINT, Reach, points_of, tile
 from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.bathymetry.surface import Grid
 
-CHUNK = 1_000_000
+CHUNK = 200_000
 """Soundings that are sorted at once: what sorting holds in memory."""
 
 
@@ -47,6 +47,7 @@ class TiledPoints:
         self._parts: dict[int, list[np.ndarray[Any, Any]]] = {}
         self._file = tempfile.TemporaryFile(dir=folder, prefix="points-") if folder is not None else None  # noqa: SIM115
         self._bytes = 0
+        self._scratch = np.empty(CHUNK, POINT)
 
     def __enter__(self) -> TiledPoints:
         return self
@@ -60,7 +61,6 @@ class TiledPoints:
     def add(self, soundings: Soundings) -> None:
         for begin in range(0, len(soundings.x), CHUNK):
             part = slice(begin, begin + CHUNK)
-            points = np.empty(len(soundings.x[part]), POINT)
             count = points_of(
                 soundings.x[part],
                 soundings.y[part],
@@ -69,11 +69,11 @@ class TiledPoints:
                 soundings.thu[part],
                 soundings.accepted[part],
                 self._reach,
-                points,
+                self._scratch,
             )
             grid = self._grid
             by_tile, starts = tiles_of(
-                points[:count], grid.west, grid.north, grid.cell, self._size, self._down, self._across
+                self._scratch[:count], grid.west, grid.north, grid.cell, self._size, self._down, self._across
             )
             self._keep(by_tile, starts)
 
@@ -96,18 +96,17 @@ class TiledPoints:
         for number in sorted(self._parts if self._file is None else self._runs):
             yield Tile(number, self._grid, self._size)
 
-    def points(self, tile: Tile) -> np.ndarray[Any, Any]:
-        """A tile's points; may be asked for by many threads at once."""
+    def points(self, tile: Tile) -> list[np.ndarray[Any, Any]]:
+        """A tile's points, in parts that follow each other; may be asked for by many threads at once."""
         if self._file is None:
-            parts = self._parts[tile.number]
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return self._parts[tile.number]
         runs = self._runs[tile.number]
         points = np.empty(sum(count for _, count in runs), POINT)
         at = 0
         for offset, count in runs:
             _read(self._file.fileno(), points[at : at + count].view(np.uint8).data, offset)
             at += count
-        return points
+        return [points]
 
 
 def _read(file: int, into: memoryview, offset: int) -> None:
