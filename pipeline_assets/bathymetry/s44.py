@@ -46,8 +46,6 @@ class Order:
 FEATURE_DEPTH_M = 40.0
 """From this depth on the size of features that must be found grows with depth, m."""
 
-_A_TENTH = {"deep_feature_of_depth": 0.1}
-
 ORDERS: dict[str, Order] = {
     order.name: order
     for order in (
@@ -58,16 +56,16 @@ ORDERS: dict[str, Order] = {
         Order(
             "special", "IHO S-44 Special Order", 0.25, 0.0075, 2.0, feature_m=1.0, deep_feature_m=1.0, density_min=9
         ),
-        Order("1a", "IHO S-44 Order 1a", 0.5, 0.013, 5.0, 0.05, feature_m=2.0, density_min=5, **_A_TENTH),
+        Order("1a", "IHO S-44 Order 1a", 0.5, 0.013, 5.0, 0.05, feature_m=2.0, density_min=5, deep_feature_of_depth=0.1),
         # S-44 asks no features of order 1b; QAX judges the size of its cells as of order 1a.
-        Order("1b", "IHO S-44 Order 1b", 0.5, 0.013, 5.0, 0.05, feature_m=2.0, **_A_TENTH),
+        Order("1b", "IHO S-44 Order 1b", 0.5, 0.013, 5.0, 0.05, feature_m=2.0, deep_feature_of_depth=0.1),
         Order("2", "IHO S-44 Order 2", 1.0, 0.023, 20.0, 0.10),
         Order("hipp1", "HIPP 1", 0.25, 0.0075, feature_m=1.0, deep_feature_of_depth=0.02, density_min=5),
-        Order("hipp2", "HIPP 2", 0.5, 0.013, feature_m=4.0, density_min=5, **_A_TENTH),
-        Order("hipp_passage", "HIPP Passage", 1.0, 0.023, feature_m=4.0, **_A_TENTH),
+        Order("hipp2", "HIPP 2", 0.5, 0.013, feature_m=4.0, density_min=5, deep_feature_of_depth=0.1),
+        Order("hipp_passage", "HIPP Passage", 1.0, 0.023, feature_m=4.0, deep_feature_of_depth=0.1),
         Order(
             "noaa", "NOAA, order 1a to 100 m and order 2 deeper", 0.5, 0.013, 5.0, 0.05, feature_m=2.0, density_min=5,
-            tvu_share=0.95, deeper=(100.0, "2"), **_A_TENTH,
+            tvu_share=0.95, deeper=(100.0, "2"), deep_feature_of_depth=0.1,
         ),
     )
 }  # fmt: skip

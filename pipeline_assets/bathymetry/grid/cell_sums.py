@@ -16,6 +16,15 @@ _MEAN, _WEIGHTED_MEAN, _SHOALEST = 0, 1, 2
 
 
 @compiled
+def first_depth(depth: Any, accepted: Any) -> float:
+    """The first depth that can be used; NaN if there is none."""
+    for i in range(len(depth)):
+        if accepted[i] and abs(depth[i]) < 1e5:
+            return depth[i]
+    return math.nan
+
+
+@compiled
 def added(
     x: Any, y: Any, depth: Any, tvu: Any, accepted: Any, base: float, west: float, north: float, cell: float, columns: int,
     method: int, reach: Any, sums: Any, weights: Any, first: int, last: int,
@@ -23,7 +32,7 @@ def added(
     """Adds accepted soundings to the sums of their cells, those of the rows from `first` to before `last`.
 
     x, y, depth, tvu: m. base: what depths are less of, m. reach: what is taken for an unknown uncertainty.
-    sums: of `CELL`. weights: weighted depths of each cell, with the weighted mean alone.
+    sums: of `CELL`, shoals infinite at first. weights: weighted depths of each cell, with the weighted mean alone.
     """
     weighted, shoalest = method == _WEIGHTED_MEAN, method == _SHOALEST
     for i in range(len(x)):
@@ -42,10 +51,10 @@ def added(
         z, k = depth[i] - base, np.uint64(down) * np.uint64(columns) + np.uint64(across)
         own = sums[k]
         shoal = np.float32(depth[i])
-        if own.count == 0 or shoal < own.shoal:
-            own.shoal = shoal
-            if shoalest:
-                own.uncertain = t * t
+        if shoalest and shoal < own.shoal:
+            own.uncertain = t * t
+        # No branch: which sounding is the shoalest so far is nothing that a processor can foresee.
+        own.shoal = min(own.shoal, shoal)
         own.count += 1
         own.total += z
         own.squares += z * z

@@ -126,7 +126,9 @@ class GridConfig(BaseModel):
     threads: int = Field(2, ge=1, le=64, description="threads that grid; the surface does not depend on their number")
     tile_cells: int = Field(256, ge=8, le=4096, description="edge of a tile, cells; the surface does not depend on it")
     max_cells: int = Field(
-        100_000_000, ge=1, description="most cells of a surface, each 28 bytes; guards against a sounding far off"
+        100_000_000,
+        ge=1,
+        description="most cells of a surface, each some 40 bytes while it is made; guards against a sounding far off",
     )
 
     @field_validator("order")

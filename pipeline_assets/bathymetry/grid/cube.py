@@ -54,14 +54,13 @@ def cube_layers(points: TiledPoints, grid: Grid, config: GridConfig) -> Layers:
         rivals = [some for some in pool.map(one, points.tiles()) if len(some)]
     if rivals and config.cube.disambiguation in ("locale", "density_locale"):
         _choose(np.concatenate(rivals), grid, config.cube, layers, variance, strength)
-    posterior = np.float32(CONFIDENCE_95) * np.sqrt(variance)
-    spread = np.float32(CONFIDENCE_95) * layers.std_dev
-    if config.cube.uncertainty == "sample":
-        layers.uncertainty[:] = np.where(np.isnan(spread), posterior, spread)
-    elif config.cube.uncertainty == "greater":
-        layers.uncertainty[:] = np.fmax(posterior, spread)
-    else:
-        layers.uncertainty[:] = posterior
+    np.multiply(np.sqrt(variance, out=variance), np.float32(CONFIDENCE_95), out=layers.uncertainty)
+    if config.cube.uncertainty != "posterior":
+        spread = np.float32(CONFIDENCE_95) * layers.std_dev
+        told = ~np.isnan(spread)
+        if config.cube.uncertainty == "greater":
+            told &= spread > layers.uncertainty
+        layers.uncertainty[told] = spread[told]
     return layers
 
 

@@ -1,7 +1,7 @@
 """CUBE on the nodes of one tile. Compiled.
 
-Each node gathers the soundings that count for it, in the order of their acquisition, and is done from the first to the last
-of them at once: a median queue before it, hypotheses kept by Kalman filters, a new one when monitoring says that a sounding
+The soundings that count for a node are laid together in the order of their acquisition, and then done from the first to the
+last at once: a median queue before it, hypotheses kept by Kalman filters, a new one when monitoring says that a sounding
 belongs to none. So a node's result depends on nothing but its soundings, and tiles give what a whole grid gives.
 
 Published by Calder and Mayer 2003 (see `CubeParameters`); the arithmetic is that of West and Harrison's dynamic linear model
@@ -53,7 +53,8 @@ def nodes_of_tile(
 ) -> Any:
     """The nodes of a tile, which are the centres of its cells.
 
-    parts: points that reach the tile, arrays of `POINT` one after the other. west, north, cell: of the grid, m. row, column: the tile's first cell.
+    parts: points that reach the tile, arrays of `POINT` one after the other. west, north, cell: of the grid, m. row, column:
+    the tile's first cell.
 
     Gives (columns of) the hypothesis with most soundings, arrays of rows x columns: depth, variance (m²), standard deviation
     of its soundings, shoal, number of soundings, number of hypotheses, strength; and of the nodes with more than one

@@ -46,7 +46,7 @@ def on_grid(pieces: Pieces, grid: Grid, vertical_datum: str, config: GridConfig,
     from pipeline_assets.bathymetry.grid.tiles import TiledPoints
 
     if config.method in ("cube", "median"):
-        with TiledPoints(grid, config.tile_cells, reach_of(config, grid.cell), folder) as points:
+        with TiledPoints(grid, config.tile_cells, reach_of(config, grid.cell), config.threads, folder) as points:
             for piece in pieces():
                 points.add(piece)
             layers = (cube_layers if config.method == "cube" else median_layers)(points, grid, config)

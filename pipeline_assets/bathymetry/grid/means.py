@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipeline_assets.bathymetry.grid.cell_sums import CELL, added, finished
+from pipeline_assets.bathymetry.grid.cell_sums import CELL, added, finished, first_depth
 from pipeline_assets.bathymetry.grid.config import GridConfig
 from pipeline_assets.bathymetry.grid.layers import Layers
 from pipeline_assets.bathymetry.grid.points import reach_of
@@ -27,6 +27,7 @@ def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> 
     method, reach = _METHODS[config.method], reach_of(config, grid.cell)
     cells = grid.rows * grid.columns
     sums = np.zeros(cells, CELL)
+    sums["shoal"] = np.inf
     weights = np.zeros(cells if config.method == "weighted_mean" else 0)
     threads = min(config.threads, grid.rows)
     bands = [(grid.rows * k // threads, grid.rows * (k + 1) // threads) for k in range(threads)]
@@ -35,8 +36,7 @@ def mean_layers(pieces: Iterable[Soundings], grid: Grid, config: GridConfig) -> 
         for piece in pieces:
             if math.isnan(base):
                 # Depths are summed from here on, so that squares of large depths do not swallow their differences.
-                usable = np.flatnonzero(piece.accepted & np.isfinite(piece.depth))
-                base = float(piece.depth[usable[0]]) if len(usable) else math.nan
+                base = first_depth(piece.depth, piece.accepted)
                 if math.isnan(base):
                     continue
             fixed = (

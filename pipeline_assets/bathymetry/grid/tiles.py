@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,17 +38,17 @@ class Tile:
 class TiledPoints:
     """Points by tile, each tile's in the order of acquisition. A context manager: its file, if any, ends with it.
 
-    folder: where the points wait in a file, 32 bytes each; None: in memory.
+    threads: that sort at once. folder: where the points wait in a file, 32 bytes each; None: in memory.
     """
 
-    def __init__(self, grid: Grid, size: int, reach: Reach, folder: Path | None = None) -> None:
+    def __init__(self, grid: Grid, size: int, reach: Reach, threads: int, folder: Path | None = None) -> None:
+        self._threads, self._pool = threads, ThreadPoolExecutor(threads)
         self._grid, self._size, self._reach = grid, size, reach
         self._down, self._across = -(-grid.rows // size), -(-grid.columns // size)
         self._runs: dict[int, list[tuple[int, int]]] = {}
         self._parts: dict[int, list[np.ndarray[Any, Any]]] = {}
         self._file = tempfile.TemporaryFile(dir=folder, prefix="points-") if folder is not None else None  # noqa: SIM115
         self._bytes = 0
-        self._scratch = np.empty(CHUNK, POINT)
 
     def __enter__(self) -> TiledPoints:
         return self
@@ -55,27 +56,26 @@ class TiledPoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pool.shutdown()
         if self._file is not None:
             self._file.close()
 
     def add(self, soundings: Soundings) -> None:
-        for begin in range(0, len(soundings.x), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            count = points_of(
-                soundings.x[part],
-                soundings.y[part],
-                soundings.depth[part],
-                soundings.tvu[part],
-                soundings.thu[part],
-                soundings.accepted[part],
-                self._reach,
-                self._scratch,
-            )
-            grid = self._grid
-            by_tile, starts = tiles_of(
-                self._scratch[:count], grid.west, grid.north, grid.cell, self._size, self._down, self._across
-            )
-            self._keep(by_tile, starts)
+        begins = list(range(0, len(soundings.x), CHUNK))
+        for first in range(0, len(begins), self._threads):
+            some = begins[first : first + self._threads]
+            for by_tile, starts in self._pool.map(lambda begin: self._sorted(soundings, begin), some):
+                self._keep(by_tile, starts)
+
+    def _sorted(self, soundings: Soundings, begin: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        part, grid = slice(begin, begin + CHUNK), self._grid
+        points = np.empty(len(soundings.x[part]), POINT)
+        columns = (soundings.x, soundings.y, soundings.depth, soundings.tvu, soundings.thu, soundings.accepted)
+        count = points_of(*(one[part] for one in columns), self._reach, points)
+        made: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] = tiles_of(
+            points[:count], grid.west, grid.north, grid.cell, self._size, self._down, self._across
+        )
+        return made
 
     def _keep(self, by_tile: np.ndarray[Any, Any], starts: np.ndarray[Any, Any]) -> None:
         held = np.flatnonzero(np.diff(starts))
