@@ -24,13 +24,7 @@ dev: setup
 
 # Two at once: most tests wait for processes. A file's tests stay together, for they share servers.
 test: setup
-ifdef OPTIONS
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(OPTIONS)
-else
-	@# Apart, because the libraries that read NetCDF and those that read MATLAB 7.3 each bring an HDF5 of their own.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" tests/ocean
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/ocean
-endif
 
 # What is left out above: whole deployments, kills, benchmarks and documents carried out, each many seconds.
 test-long: setup

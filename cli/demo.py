@@ -31,6 +31,7 @@ from resources.settings import PREFIX, load_source_config
 
 _START_SECONDS = 120.0
 _ROWS_SECONDS = 180.0
+"""Without any news; a slow machine may take longer in all."""
 _STOP_SECONDS = 20.0
 _LOCALHOST = "127.0.0.1"
 
@@ -161,20 +162,22 @@ def _land_examples(platform: Platform, source: FileSource) -> list[str]:
 
 
 def _wait_for_rows(platform: Platform, process: subprocess.Popen[bytes], keys: list[str], log: Path) -> None:
-    started = time.monotonic()
+    started = news = time.monotonic()
     said = ""
-    while time.monotonic() - started < _ROWS_SECONDS:
+    while time.monotonic() - news < _ROWS_SECONDS:
         _check_alive(process, log)
         states = {row.key: row.state for row in list_files(platform.ledger)}
         counts = Counter(states.get(key, "not seen yet") for key in keys)
         line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         if line != said:
-            said = line
+            said, news = line, time.monotonic()
             click.echo(f"  {time.monotonic() - started:5.1f} s  {line}")
         if set(counts) <= {str(state) for state in SETTLED}:
             return
         time.sleep(0.3)
-    raise DemoError(f"after {_ROWS_SECONDS:.0f} s not all files are settled ({said}); see {log}, or `strandline files`")
+    raise DemoError(
+        f"nothing happened for {_ROWS_SECONDS:.0f} s and not all files are settled ({said}); see {log}, or `strandline files`"
+    )
 
 
 def _wait_for_aggregates(platform: Platform, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -86,6 +87,7 @@ def _nothing() -> None:
 
 
 def _prepare_worker(memory_mb: int, logs: LogSetup | None) -> None:
+    gc.freeze()  # the modules that it was forked with stay: no collection need look through them
     adopt(logs)
     threading.Thread(target=_end_with_run, daemon=True).start()
     try:
