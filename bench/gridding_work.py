@@ -241,9 +241,13 @@ def main(what: str, size: int) -> dict[str, Any]:
         return {"missing": str(missing)}
     best, answer = None, None
     for _ in range(1 if what == "plain CUBE" else REPEATS):
-        before, started = _processor(), time.perf_counter()
+        before, alone, started = _processor(), time.thread_time(), time.perf_counter()
         answer = go()
-        took = {"wall": time.perf_counter() - started, "cpu": _processor() - before}
+        took = {
+            "wall": time.perf_counter() - started,
+            "cpu": _processor() - before,
+            "alone": time.thread_time() - alone,
+        }
         best = took if best is None else {name: min(best[name], took[name]) for name in took}
     assert best is not None
     assert answer is not None

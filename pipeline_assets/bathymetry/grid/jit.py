@@ -7,10 +7,8 @@ from typing import Any
 
 from numba import njit
 
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
-
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+def compiled(function: Callable[..., Any], forceinline: bool = False) -> Any:
     """The function compiled by numba at its first call. It runs without the interpreter's lock and without fast-math, so
     that equal input gives equal bits.
 
@@ -19,9 +17,9 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     Compiled functions call only those of their own file: numba does not notice a change of others.
     """
     try:
-        return njit(cache=True, **_OPTIONS, **options)(function)
+        return njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(function)
     except RuntimeError:
-        return njit(**_OPTIONS, **options)(function)
+        return njit(nogil=True, error_model="numpy", forceinline=forceinline)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
