@@ -33,7 +33,7 @@ BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
         lambda at: rates_api.compare(at, 3_000, 0.2, 1, 3_000),
     ),
     "gridding": (
-        lambda _: gridding.compare(1000, 400, (5, 25)),
+        lambda _: gridding.compare(1000, 400, (10, 50)),
         lambda _: gridding.compare(80, 40, (1, 2)),
     ),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
