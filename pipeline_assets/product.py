@@ -36,11 +36,14 @@ class Making:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found in a product. metadata: numbers and short texts by name."""
+    """What a check found in a product. metadata: numbers and short texts by name. is_error: not passing is more than a
+    warning.
+    """
 
     passed: bool
     description: str
     metadata: Mapping[str, str | int | float] = field(default_factory=dict)
+    is_error: bool = False
 
 
 @dataclass(frozen=True)

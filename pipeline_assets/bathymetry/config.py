@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline_assets.bathymetry.grid.config import CubeParameters, Method
 from pipeline_assets.bathymetry.s44 import ORDERS, order_of
 from pipeline_assets.bathymetry.uncertainty import Sensors
 from pipeline_assets.landed_file import LandedFile, Refused
@@ -80,6 +81,7 @@ class Declared(BaseModel):
     extent: where it is: west, south, east, north, degrees.
     order: the order of survey that it is meant to keep.
     lines: names of all its files, relative to its folder; None: nobody says.
+    cell_m: edge of the cells of its surface, m; None: as the settings say.
     sensors: for the uncertainties of GSF files that have none.
     """
 
@@ -94,6 +96,7 @@ class Declared(BaseModel):
     extent: tuple[float, float, float, float] | None = None
     order: Annotated[str, AfterValidator(_order)] = "1a"
     lines: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
+    cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
     columns: Columns = Field(default_factory=Columns)
     sensors: Sensors = Field(default_factory=Sensors)
 
@@ -131,6 +134,26 @@ class BathymetryConfig(BaseModel):
         ge=0,
         le=1,
         description="share of a line's soundings that its file may reject before the check warns; Strandline's own",
+    )
+    method: Method = Field(
+        "cube", description="how the surface is gridded: cube, weighted_mean, median, shoalest or mean"
+    )
+    cell_m: float | None = Field(
+        None, gt=0, le=10_000, description="edge of a surface's cells, m; unset: by depth and order of survey"
+    )
+    cube: CubeParameters = Field(
+        default_factory=lambda: CubeParameters.model_validate({}),
+        description="parameters of CUBE, see docs/gridding.md",
+    )
+    max_cells: int = Field(100_000_000, ge=1, description="most cells of a surface; guards against a sounding far off")
+    filter_sigmas: float = Field(
+        3.0,
+        gt=0,
+        description="how many standard deviations of its cell a sounding may lie off the preliminary surface, beyond the order's "
+        "vertical uncertainty; Strandline's own",
+    )
+    deliver_failing: bool = Field(
+        False, description="whether a survey is delivered also where its surface fails a blocking check of its order"
     )
     default: Declared = Field(
         default_factory=Declared,

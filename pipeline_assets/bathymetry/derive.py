@@ -15,6 +15,7 @@ from pipeline_assets.bathymetry.config import BathymetryConfig, survey_of
 from pipeline_assets.bathymetry.positions import box_of
 from pipeline_assets.bathymetry.read.line import DeclaredSurvey, SurveyLine
 from pipeline_assets.bathymetry.soundings import Soundings
+from pipeline_assets.landed_file import Refused
 
 Rows = dict[str, Any]
 
@@ -131,7 +132,7 @@ def _survey(read: DeclaredSurvey) -> Rows:
 def soundings_of(rows: Mapping[str, pa.Table]) -> Soundings:
     """The soundings of a survey from the rows of its tables `soundings` and `lines`, such as a product is made from.
 
-    Raises ValueError if its lines are in different CRS or on different vertical datums: no surface is made of both.
+    Raises Refused if its lines are in different CRS or on different vertical datums: no surface is made of both.
     """
     lines, soundings = rows["lines"], rows["soundings"]
     crs, datum = (_alike(lines, name) for name in ("crs", "vertical_datum"))
@@ -153,7 +154,8 @@ def soundings_of(rows: Mapping[str, pa.Table]) -> Soundings:
 def _alike(lines: pa.Table, name: str) -> str:
     found = sorted(set(lines[name].to_pylist()))
     if len(found) != 1:
-        raise ValueError(
-            f"the lines of the survey differ in {name}: {', '.join(found) or 'there are none'}. Declare one in survey.json."
+        raise Refused(
+            "mixed_reference",
+            f"the lines of the survey differ in {name}: {', '.join(found) or 'there are none'}. Declare one in survey.json.",
         )
     return str(found[0])

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_assets.bathymetry.made_survey import CRS, MadeLine, Plan, gsf, lines
+from pipeline_assets.bathymetry.made_survey import CRS, THU_M, MadeLine, Plan, gsf, lines
+from pipeline_assets.bathymetry.uncertainty import SIGMAS_95
 
 SURVEY = "storm_bay_2024"
 DATUM = "MSL"
@@ -32,10 +33,10 @@ class Example:
 def write_examples(folder: Path, *, seed: int = 0, plan: Plan | None = None, broken: bool = True) -> list[Example]:
     """A survey with its declaration and its mark that it is complete, lines in GSF, the last two also as text and LAZ;
     unless `broken` is False also surveys with files broken in known ways. The same seed gives the same bytes."""
-    made = list(lines(plan or Plan(seed=seed)))
+    made = list(lines(plan or Plan(seed=seed, width_m=80.0, ping_m=0.4, beams=200)))
     good: dict[str, tuple[bytes, int]] = {line.name: (gsf(line), len(line.x)) for line in made}
-    good["check_line.xyz"] = (xyz(made[-1]), len(made[-1].x))
-    good["check_line.laz"] = (las(made[-1], packed=True), len(made[-1].x))
+    good["check_line.xyz"] = (xyz(made[-1], header=True, uncertain=True), len(made[-1].x))
+    good["check_line.laz"] = (las(made[-1], packed=True, uncertain=True), len(made[-1].x))
     declared = {
         "crs": CRS,
         "vertical_datum": DATUM,
@@ -57,19 +58,24 @@ def declaration(**said: Any) -> bytes:
     return (json.dumps(said, indent=1) + "\n").encode()
 
 
-def xyz(line: MadeLine, *, up: bool = False, delimiter: str = " ", header: bool = False) -> bytes:
-    """The line as text: easting, northing, depth, whether it is rejected. up: heights instead of depths."""
-    names = delimiter.join(("easting", "northing", "depth", "flag")) + "\n" if header else ""
+def xyz(
+    line: MadeLine, *, up: bool = False, delimiter: str = " ", header: bool = False, uncertain: bool = False
+) -> bytes:
+    """The line as text: easting, northing, depth; with a header also whether it is rejected and, if `uncertain`, TVU and
+    THU. up: heights instead of depths."""
+    titles = ("easting", "northing", "depth", "flag", *(("tvu", "thu") if uncertain else ()))
+    names = delimiter.join(titles) + "\n" if header else ""
     depth = -line.depth if up else line.depth
-    rows = np.stack([line.x, line.y, depth, line.rejected])
+    rows = np.stack([line.x, line.y, depth, line.rejected, SIGMAS_95 * line.sigma, np.full(len(line.x), THU_M)])
     text = io.StringIO(names)
     text.seek(0, io.SEEK_END)
-    np.savetxt(text, rows[:4].T if header else rows[:3].T, fmt="%.3f", delimiter=delimiter)
+    np.savetxt(text, rows[: len(titles) if header else 3].T, fmt="%.3f", delimiter=delimiter)
     return text.getvalue().encode()
 
 
-def las(line: MadeLine, *, packed: bool = False, epsg: int | None = None) -> bytes:
-    """The line as LAS 1.4, heights up, rejected soundings as noise. epsg: the CRS that it names."""
+def las(line: MadeLine, *, packed: bool = False, epsg: int | None = None, uncertain: bool = False) -> bytes:
+    """The line as LAS 1.4, heights up, rejected soundings as noise. epsg: the CRS that it names. uncertain: with TVU and
+    THU as extra bytes."""
     import laspy
 
     header = laspy.LasHeader(version="1.4", point_format=6)
@@ -79,9 +85,13 @@ def las(line: MadeLine, *, packed: bool = False, epsg: int | None = None) -> byt
         from pyproj import CRS as Pyproj
 
         header.add_crs(Pyproj.from_epsg(epsg))
+    if uncertain:
+        header.add_extra_dims([laspy.ExtraBytesParams(name, "f4") for name in ("tvu", "thu")])
     cloud = laspy.LasData(header)
     cloud.x, cloud.y, cloud.z = line.x, line.y, -line.depth
     cloud.classification = np.where(line.rejected, 7, 40).astype(np.uint8)
+    if uncertain:
+        cloud.tvu, cloud.thu = SIGMAS_95 * line.sigma, np.full(len(line.x), THU_M)
     out = io.BytesIO()
     cloud.write(out, do_compress=packed)
     return out.getvalue()

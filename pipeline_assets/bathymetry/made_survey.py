@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 CRS = "EPSG:32755"
 WEST, SOUTH = 540_000.0, 5_292_000.0
 """Lower left corner of every made survey, m: off Tasmania."""
+THU_M = 0.5
+"""Horizontal uncertainty that the files tell, 95 %; the positions themselves are exact."""
 _START_S = 1_717_200_000
 _PING_S = 0.25
 _SCALES = {1: (1000.0, 0.0, 4, False), 2: (1000.0, 0.0, 4, True), 3: (1000.0, 0.0, 4, True),
@@ -150,7 +152,7 @@ def gsf(line: MadeLine, *, with_uncertainty: bool = True, crs: str = CRS) -> byt
             if with_uncertainty:
                 record["Beams"] |= {
                     "VerticalError_m": SIGMAS_95 * sigma[ping],
-                    "HorizontalError_m": np.full(beams, 0.5),
+                    "HorizontalError_m": np.full(beams, THU_M),
                 }
             writer.write_swath_bathymetry_ping(record, scale_factors=_SCALES)
         writer.closeFile()

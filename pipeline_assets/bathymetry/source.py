@@ -5,12 +5,13 @@ from __future__ import annotations
 from pipeline_assets.bathymetry import derive, examples, picture, schema
 from pipeline_assets.bathymetry.checks import CHECKS
 from pipeline_assets.bathymetry.config import GROUP_PATTERN, BathymetryConfig
+from pipeline_assets.bathymetry.products.declared import PRODUCTS
 from pipeline_assets.bathymetry.read.formats import FORMATS
 from pipeline_assets.source import FileSource, Groups, Reader, Table
 
 BATHYMETRY = FileSource(
     name="bathymetry",
-    description="Hydrographic surveys: lines of soundings with their flags and uncertainties, a survey a folder.",
+    description="Hydrographic surveys: lines of soundings with their flags and uncertainties, and their surface, a survey a folder.",
     owners=("team:hydrography",),
     readers=tuple(Reader(one.name, one.description, one.recognises, one.read) for one in FORMATS),
     tables=(
@@ -19,6 +20,7 @@ BATHYMETRY = FileSource(
         Table("surveys", schema.Surveys),
     ),
     derive=derive.tables,
+    products=PRODUCTS,
     checks=CHECKS,
     config=BathymetryConfig,
     picture=picture.line_png,
