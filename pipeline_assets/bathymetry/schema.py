@@ -86,6 +86,9 @@ class Lines(pa.DataFrameModel):
         description="what depths are below, as declared; `unknown` if nothing is", metadata=_FILE
     )
     s44_order: Series[str] = pa.Field(description="order of survey that is declared", metadata=_FILE)
+    cell_m: Series[np.float64] = _figure(
+        "edge of the surface's cells, where survey.json declares it", "m", ["file"], gt=0
+    )
     soundings: Series[np.int64] = _count("soundings", ["soundings.ping"])
     accepted: Series[np.int64] = _count("soundings that the file accepts", ["soundings.accepted"])
     pings: Series[np.int64] = _count("pings in the file; 0 where it has no pings", ["file"])

@@ -221,7 +221,8 @@ def test_pictures_are_small_enough_for_the_event_log(size: tuple[int, int]) -> N
 def test_the_relief_shows_where_there_is_data_and_the_map_where_it_is_too_uncertain() -> None:
     made = hills()
     image = np.asarray(Image.open(io.BytesIO(hillshade_png(made))).convert("RGB")).astype(int)
-    assert image.shape[:2] == made.depth.shape
+    assert image.shape[:2] == (5 * made.depth.shape[0], 5 * made.depth.shape[1]), "a small one is shown larger"
+    image = image[2::5, 2::5]
     white = (image > 250).all(axis=2)
     assert white[np.isnan(made.depth)].all()
     assert not white[np.isfinite(made.depth)].any()

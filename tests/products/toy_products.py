@@ -29,7 +29,7 @@ def write_totals(making: Making) -> ProductResult:
         markdown=f"**{total}** of {making.partition}",
         picture=PNG,
         metadata={"total": total},
-        checks={"is_positive": Finding(total > 0, f"the total is {total}", {"total": total})},
+        checks={"is_positive": Finding(total > 0, f"the total is {total}", {"total": total}, is_error=total < -100)},
     )
 
 

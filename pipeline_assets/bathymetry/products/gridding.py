@@ -21,7 +21,7 @@ from pipeline_assets.bathymetry.derive import soundings_of
 from pipeline_assets.bathymetry.grid.config import GridConfig
 from pipeline_assets.bathymetry.products.pictures import depth_histogram_png, hillshade_png
 from pipeline_assets.bathymetry.products.stored import load_surface, save_surface
-from pipeline_assets.bathymetry.products.survey import declared_of, provenance_of
+from pipeline_assets.bathymetry.products.survey import provenance_of
 from pipeline_assets.bathymetry.s44 import cell_max, order_of
 from pipeline_assets.bathymetry.sigma_filter import off_surface, too_far
 from pipeline_assets.bathymetry.soundings import Soundings
@@ -54,12 +54,13 @@ def make_preliminary(making: Making) -> ProductResult:
     from pipeline_assets.bathymetry.grid.engine import grid
 
     config: BathymetryConfig = making.config
-    declared = declared_of(making.partition, making.rows, config)
-    soundings = soundings_of(making.rows)
-    cell = declared.cell_m or config.cell_m or cell_for(soundings.depth[soundings.accepted], declared.order)
-    told = grid_config(config, declared.order, cell, method="cube")
+    soundings, lines = soundings_of(making.rows), making.rows["lines"]
+    # One survey.json, or one setting, holds for all lines.
+    order, declared = lines["s44_order"][0].as_py(), lines["cell_m"][0].as_py()
+    cell = declared or config.cell_m or cell_for(soundings.depth[soundings.accepted], order)
+    told = grid_config(config, order, cell, method="cube")
     surface = grid(soundings, told)
-    provenance = provenance_of(making.partition, making.rows["lines"], declared.order, datetime.now(UTC))
+    provenance = provenance_of(making.partition, lines, order, datetime.now(UTC))
     save_surface(surface, provenance, making.folder)
     return ProductResult(picture=depth_histogram_png(surface), metadata=described(surface))
 
@@ -150,13 +151,13 @@ def pieces_of(path: Path) -> Iterator[Soundings]:
             yield _soundings(pa.Table.from_batches([batch]), content.schema_arrow.metadata)
 
 
-def filtered_soundings(folder: Path) -> tuple[Soundings, NDArray[np.float64] | None]:
-    """All soundings of the product `filtered_soundings`, and their times, seconds since 1970; None where a line has none."""
+def filtered_soundings(folder: Path) -> tuple[Soundings, NDArray[np.float64]]:
+    """All soundings of the product `filtered_soundings`, and their times, seconds since 1970; NaN where unknown."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(folder / FILTERED_FILE)
-    has_times = table["time"].null_count == 0 and table.num_rows > 0
-    times = table["time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6 if has_times else None
+    moments = table["time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.float64())
+    times = moments.to_numpy() / 1e6  # which makes NaN of null
     return _soundings(table, table.schema.metadata), times
 
 

@@ -31,7 +31,7 @@ def write_gsf(
 ) -> dict[str, Path]:
     """A GSF file for each line that has accepted soundings, by the line's name.
 
-    times: of each sounding, seconds since 1970; a ping has that of its first. A ping lies at the mean of its soundings,
+    times: of each sounding, seconds since 1970, NaN where unknown; a ping has that of its first. A ping lies at the mean of its soundings,
     heading north; across and along are where each lies from there, to the east and to the north, m on the ellipsoid.
     """
     accepted = np.flatnonzero(soundings.accepted)
@@ -43,8 +43,9 @@ def write_gsf(
     for number, line in enumerate(soundings.lines):
         here = np.flatnonzero(soundings.line[accepted] == number)
         if here.size:
-            path = folder / names[line]
-            _write_line(path, soundings, provenance, accepted[here], lon[here], lat[here], times)
+            path, which = folder / names[line], accepted[here]
+            known = times if times is not None and np.isfinite(times[which]).all() else None
+            _write_line(path, soundings, provenance, which, lon[here], lat[here], known)
             written[line] = path
     return written
 

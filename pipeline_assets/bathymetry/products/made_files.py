@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
 from pipeline_assets.bathymetry.products.bag import write_bag
 from pipeline_assets.bathymetry.products.coverage import area_km2, write_coverage
 from pipeline_assets.bathymetry.products.geotiff import write_cog, write_hillshade, write_triplet
 from pipeline_assets.bathymetry.products.gridding import filtered_soundings
 from pipeline_assets.bathymetry.products.gsf import write_gsf
 from pipeline_assets.bathymetry.products.stored import load_surface
+from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.product import Making, ProductResult
+
+BUNDLE = 400
+"""Soundings of a line without pings that are written as one: GSF has nothing but pings, and one for each would take ever so
+long."""
 
 
 def make_geotiff(making: Making) -> ProductResult:
@@ -35,6 +45,21 @@ def make_coverage(making: Making) -> ProductResult:
 def make_gsf(making: Making) -> ProductResult:
     soundings, times = filtered_soundings(making.products["filtered_soundings"])
     _, provenance = load_surface(making.products["surface"])
+    lines = making.rows["lines"]
+    without = [
+        line for line, pings in zip(lines["line"].to_pylist(), lines["pings"].to_pylist(), strict=True) if not pings
+    ]
+    soundings = in_bundles(soundings, without)
     (making.folder / "gsf").mkdir()
     written = write_gsf(soundings, provenance, making.folder / "gsf", times)
     return ProductResult(metadata={"lines": len(written), "soundings": int(soundings.accepted.sum())})
+
+
+def in_bundles(soundings: Soundings, lines: Collection[str]) -> Soundings:
+    """The soundings, those of these lines in pings of `BUNDLE`."""
+    ping = soundings.ping.copy()
+    for number, line in enumerate(soundings.lines):
+        if line in lines:
+            here = np.flatnonzero(soundings.line == number)
+            ping[here] = np.arange(len(here)) // BUNDLE
+    return replace(soundings, ping=ping)

@@ -14,6 +14,8 @@ from pipeline_assets.bathymetry.surface import Surface
 
 MOST_BYTES = 100_000
 _PIXELS, _LEAST_PIXELS, _COLOURS = 900, 200, 96
+_SEEN_PIXELS = 400
+"""A cell of a small surface becomes several pixels, until the picture is so large."""
 
 
 def hillshade_png(surface: Surface) -> bytes:
@@ -30,7 +32,8 @@ def hillshade_png(surface: Surface) -> bytes:
     colours = colormaps["viridis_r"](np.clip((depth - low) / (high - low), 0.0, 1.0))[..., :3]
     picture = np.full((*depth.shape, 3), 255, dtype=np.uint8)
     picture[known] = np.clip(colours[known] * (0.35 + 0.9 * shade[known, None]) * 255.0, 0, 255).astype(np.uint8)
-    return _small_png(picture)
+    times = max(1, _SEEN_PIXELS // max(picture.shape))
+    return _small_png(picture.repeat(times, axis=0).repeat(times, axis=1))
 
 
 def depth_histogram_png(surface: Surface) -> bytes:

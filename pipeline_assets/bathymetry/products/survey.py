@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_assets.bathymetry.config import BathymetryConfig, Declared, parse_declaration
 from pipeline_assets.bathymetry.products.provenance import Provenance
 
 ENGINE = "strandline open"
 _LONGEST_NAME = 80
 
 LINE_COLUMNS = (
-    "source_key", "survey", "line", "sha256", "crs", "vertical_datum", "s44_order", "soundings", "accepted", "time_min",
+    "source_key", "survey", "line", "sha256", "crs", "vertical_datum", "s44_order", "cell_m", "soundings", "accepted", "pings", "time_min",
     "time_max", "longitude_west", "longitude_east", "latitude_min", "latitude_max",
 )  # fmt: skip
 """Of the table `lines`, what products need."""
@@ -28,12 +26,6 @@ def file_stem(survey: str) -> str:
     """What a survey's files are called: its name, or, where file systems may not have that, the like of it with a hash."""
     stem = re.sub(r"[^\w.+-]", "_", survey, flags=re.ASCII).lstrip(".")[:_LONGEST_NAME]
     return stem if stem == survey else f"{stem}-{hashlib.sha256(survey.encode()).hexdigest()[:8]}".lstrip("-")
-
-
-def declared_of(survey: str, rows: Mapping[str, pa.Table], config: BathymetryConfig) -> Declared:
-    """What is declared of a survey: by its survey.json, which is a row of `surveys`, else by the settings."""
-    said = rows["surveys"]["declared"].to_pylist()
-    return parse_declaration(said[-1].encode()) if said else config.surveys.get(survey, config.default)
 
 
 def provenance_of(survey: str, lines: pa.Table, order: str, made_at: datetime) -> Provenance:
