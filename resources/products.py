@@ -6,12 +6,19 @@ import hashlib
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _GENERATIONS = ".generations"
+ROWS_SUFFIX = ".rows.parquet"
+"""Of a file in a product's folder that holds the product's rows of a table, after the table's name."""
+_MOST_LOOKS = 3
 _LONGEST_NAME = 150
 """of a folder, in bytes; file systems take 255"""
 
@@ -45,6 +52,9 @@ class ProductStore(Protocol):
 
     def remove_partition(self, source: str, partition: str) -> None:
         """Delete all products of a partition, also those that nobody declares any more."""
+
+    def rows(self, source: str) -> dict[str, pa.Table]:
+        """By table, the rows that the products of a source have of it, of each product as it was made last."""
 
     def uri(self, source: str) -> str:
         """Where a source's products are."""
@@ -96,6 +106,24 @@ class FolderProducts:
         if folder.exists():
             shutil.rmtree(folder)
 
+    def rows(self, source: str) -> dict[str, pa.Table]:
+        for _ in range(_MOST_LOOKS - 1):
+            # A generation may be exchanged between listing and reading.
+            with suppress(FileNotFoundError):
+                return self._rows(source)
+        return self._rows(source)
+
+    def _rows(self, source: str) -> dict[str, pa.Table]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found: dict[str, list[pa.Table]] = {}
+        for path in sorted((self.root / source).glob(f"*/*/*{ROWS_SUFFIX}")):
+            # Links aside begin with a dot.
+            if not path.parent.name.startswith("."):
+                found.setdefault(path.name.removesuffix(ROWS_SUFFIX), []).append(pq.ParquetFile(path).read())
+        return {name: pa.concat_tables(parts, promote_options="permissive") for name, parts in found.items()}
+
     def uri(self, source: str) -> str:
         return f"file://{self.root / source}"
 
@@ -126,3 +154,14 @@ def folder_name(partition: str) -> str:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class ProductRows:
+    """The rows of products, for SQL. prefix: of a namespace, before a source's name where its products lie."""
+
+    store: ProductStore
+    prefix: str
+
+    def of(self, source: str) -> dict[str, pa.Table]:
+        return self.store.rows(f"{self.prefix}{source}")
