@@ -146,3 +146,86 @@ class Surveys(pa.DataFrameModel):
     class Config:
         strict = True
         coerce = False
+
+
+def _metres(description: str, made_from: list[str], **rules: Any) -> Any:
+    return pa.Field(description=description, metadata={"unit": "m", "from": made_from}, **rules)
+
+
+class Surfaces(pa.DataFrameModel):
+    """One row for each survey's surface: how it was made, where it is, how deep and how certain."""
+
+    survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
+    method: Series[str] = pa.Field(description="how it was gridded", metadata={"from": ["lines.survey"]})
+    engine: Series[str] = pa.Field(description="what gridded it", metadata={"from": ["lines.survey"]})
+    engine_version: Series[str] = pa.Field(description="version of the engine", metadata={"from": ["lines.survey"]})
+    s44_order: Series[str] = pa.Field(description="order of survey", metadata={"from": ["lines.s44_order"]})
+    crs: Series[str] = pa.Field(description="projected CRS of the cells", metadata={"from": ["lines.crs"]})
+    vertical_datum: Series[str] = pa.Field(
+        description="what depths are below", metadata={"from": ["lines.vertical_datum"]}
+    )
+    cell_m: Series[np.float64] = _metres("edge of a cell", ["lines.cell_m", "soundings.depth_m"], gt=0)
+    grid_rows: Series[np.int64] = _count("rows of cells, the first the northernmost", ["soundings.y_m"])
+    grid_columns: Series[np.int64] = _count("columns of cells", ["soundings.x_m"])
+    west_m: Series[np.float64] = _metres("easting of the western edge", ["soundings.x_m"])
+    south_m: Series[np.float64] = _metres("northing of the southern edge", ["soundings.y_m"])
+    east_m: Series[np.float64] = _metres("easting of the eastern edge", ["soundings.x_m"])
+    north_m: Series[np.float64] = _metres("northing of the northern edge", ["soundings.y_m"])
+    cells: Series[np.int64] = _count("cells with a depth", ["soundings.depth_m"])
+    area_km2: Series[np.float64] = pa.Field(
+        ge=0, description="area of the cells with a depth", metadata={"unit": "km2", "from": ["soundings.depth_m"]}
+    )
+    soundings: Series[np.int64] = _count("soundings behind the depths, a cell's each", ["soundings.depth_m"])
+    depth_min_m: Series[np.float64] = _metres("least depth of a cell", ["soundings.depth_m"])
+    depth_max_m: Series[np.float64] = _metres("greatest depth of a cell", ["soundings.depth_m"])
+    depth_mean_m: Series[np.float64] = _metres("mean depth of the cells", ["soundings.depth_m"])
+    uncertainty_median_m: Series[np.float64] = _figure(
+        "median of the cells' uncertainties at 95 %", "m", ["soundings.tvu_m"]
+    )
+    uncertainty_max_m: Series[np.float64] = _figure("greatest of them", "m", ["soundings.tvu_m"])
+    several_hypotheses: Series[np.int64] = _count(
+        "cells for which CUBE considered several depths", ["soundings.depth_m"]
+    )
+    filtered: Series[np.int64] = _count("soundings that the filter rejected", ["soundings.depth_m"])
+    parameters: Series[str] = pa.Field(
+        description="what the method was told, as JSON", metadata={"from": ["lines.survey"]}
+    )
+    made_at: Series[pd.DatetimeTZDtype] = _time("when it was made", ["lines.survey"])
+
+    class Config:
+        strict = True
+        coerce = False
+
+
+class CheckResults(pa.DataFrameModel):
+    """One row for each check of a survey's surface and of the files made of it."""
+
+    survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
+    check_name: Series[str] = pa.Field(description="the check", metadata={"from": ["lines.survey"]})
+    check_id: Series[str] = pa.Field(
+        description="its id in QAJSON: QAX's, where QAX has the check", metadata={"from": ["lines.survey"]}
+    )
+    s44_order: Series[str] = pa.Field(
+        description="order of survey that was asked", metadata={"from": ["lines.s44_order"]}
+    )
+    state: Series[str] = pa.Field(
+        isin=["pass", "warning", "fail"],
+        description="what the report calls it; fail: the surface does not keep its order",
+        metadata={"from": ["soundings.depth_m"]},
+    )
+    passed: Series[bool] = pa.Field(description="whether it passed", metadata={"from": ["soundings.depth_m"]})
+    is_blocking: Series[bool] = pa.Field(
+        description="whether the order asks it, rather than warns", metadata={"from": ["lines.s44_order"]}
+    )
+    is_judged: Series[bool] = pa.Field(description="whether it could be made", metadata={"from": ["soundings.depth_m"]})
+    share: Series[np.float64] = _figure("share that is as it should be", "1", ["soundings.depth_m"], ge=0, le=1)
+    threshold: Series[np.float64] = _figure("least share with which it passes", "1", ["lines.s44_order"])
+    failing_cells: Series[np.float64] = _figure(
+        "cells that fail; missing where it is not about cells", "1", ["soundings.depth_m"], ge=0
+    )
+    message: Series[str] = pa.Field(description="the finding in words", metadata={"from": ["soundings.depth_m"]})
+    method: Series[str] = pa.Field(description="how the surface was gridded", metadata={"from": ["lines.survey"]})
+
+    class Config:
+        strict = True
+        coerce = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -18,7 +19,8 @@ from pipeline_assets import registry
 from pipeline_assets.bathymetry.examples import declaration
 from pipeline_assets.bathymetry.landed_surface.bag import read_bag
 from pipeline_assets.bathymetry.made_survey import CRS, MadeLine, Plan, gsf, lines, sea_floor
-from pipeline_assets.bathymetry.products.gridding import filtered_soundings
+from pipeline_assets.bathymetry.products.gridding import FILTERED_FILE, filtered_soundings
+from pipeline_assets.bathymetry.products.quality import JUDGED
 from pipeline_assets.bathymetry.products.stored import load_surface
 from pipeline_assets.bathymetry.source import BATHYMETRY
 from pipeline_assets.bathymetry.surface import Surface
@@ -176,3 +178,21 @@ def test_files_of_the_delivery_say_the_same_depths(whole: Landed) -> None:
     item = json.loads((folder / f"{SURVEY}.json").read_text())
     assert {asset["href"].removeprefix("./") for asset in item["assets"].values()} <= named
     assert item["properties"]["strandline:checks"]["tvu"] == "pass"
+
+
+def test_the_surface_and_its_checks_are_there_for_sql(whole: Landed) -> None:
+    surface, _ = load_surface(whole.product("surface"))
+    path = whole.product("filtered_soundings") / FILTERED_FILE
+    filtered = int(pq.read_table(path, columns=["filtered"])["filtered"].to_numpy().sum())
+    columns = "survey, method, cell_m, grid_rows, grid_columns, cells, soundings, filtered"
+    assert whole.sql(f"SELECT {columns} FROM bathymetry.surfaces") == [
+        (
+            SURVEY, "cube", 1.0, surface.grid.rows, surface.grid.columns, int(np.isfinite(surface.depth).sum()),
+            int(surface.density.sum()), filtered,
+        )
+    ]  # fmt: skip
+    results = whole.sql("SELECT check_name, state, is_judged, message FROM bathymetry.check_results")
+    assert {name for name, *_ in results} == set(JUDGED)
+    assert [row for row in results if row[1] == "fail" or not row[2]] == []
+    joined = "SELECT count(*) FROM bathymetry.surfaces JOIN bathymetry.lines USING (survey, batch_id)"
+    assert whole.sql(joined) == [(2,)]

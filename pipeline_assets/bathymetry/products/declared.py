@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline_assets.bathymetry import schema
 from pipeline_assets.bathymetry.judge.checks import CHECKS
 from pipeline_assets.bathymetry.products import gridding, made_files, package, quality
 from pipeline_assets.bathymetry.products.survey import LINE_COLUMNS
@@ -37,6 +38,7 @@ PRODUCTS = (
         after=("preliminary_surface", "filtered_soundings"),
         columns=_LINES,
         make=gridding.make_surface,
+        tables={"surfaces": schema.Surfaces},
         kinds=frozenset({"numpy"}),
     ),
     Product(
@@ -82,6 +84,7 @@ PRODUCTS = (
         after=("filtered_soundings", "surface", "geotiff", "bag"),
         columns=_LINES,
         make=quality.make_checks,
+        tables={"check_results": schema.CheckResults},
         checks={name: CHECKS[name].description for name in quality.JUDGED},
         kinds=frozenset({"json"}),
     ),

@@ -5,6 +5,7 @@ A filter needs a surface, so the surface that it filters by is a product of its 
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.derive import soundings_of
 from pipeline_assets.bathymetry.grid.config import GridConfig
+from pipeline_assets.bathymetry.products.coverage import area_km2
 from pipeline_assets.bathymetry.products.pictures import depth_histogram_png, hillshade_png
+from pipeline_assets.bathymetry.products.provenance import Provenance
 from pipeline_assets.bathymetry.products.stored import load_surface, save_surface
 from pipeline_assets.bathymetry.products.survey import provenance_of
 from pipeline_assets.bathymetry.s44 import cell_max, order_of
@@ -139,7 +142,36 @@ def make_surface(making: Making) -> ProductResult:
     save_surface(surface, provenance, making.folder)
     picture = hillshade_png(surface)
     (making.folder / f"{provenance.survey}_relief.png").write_bytes(picture)
-    return ProductResult(picture=picture, metadata=described(surface))
+    rows = surface_row(surface, provenance, making.partition, _filtered_out(path))
+    return ProductResult(picture=picture, metadata=described(surface), rows={"surfaces": rows})
+
+
+def _filtered_out(path: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return int(pc.sum(pq.read_table(path, columns=["filtered"])["filtered"]).as_py() or 0)
+
+
+def surface_row(surface: Surface, provenance: Provenance, survey: str, filtered: int) -> dict[str, list[Any]]:
+    """The surface's row in the table `surfaces`."""
+    grid, known = surface.grid, np.isfinite(surface.depth)
+    depth = surface.depth[known].astype(np.float64)
+    certain = surface.uncertainty[known & np.isfinite(surface.uncertainty)].astype(np.float64)
+    row = {
+        "survey": survey, "method": surface.method, "engine": provenance.engine, "engine_version": provenance.version,
+        "s44_order": provenance.profile, "crs": grid.crs, "vertical_datum": surface.vertical_datum, "cell_m": grid.cell,
+        "grid_rows": grid.rows, "grid_columns": grid.columns, "west_m": grid.west,
+        "south_m": grid.north - grid.rows * grid.cell, "east_m": grid.west + grid.columns * grid.cell,
+        "north_m": grid.north, "cells": int(known.sum()), "area_km2": area_km2(surface),
+        "soundings": int(surface.density.sum()), "depth_min_m": float(depth.min()), "depth_max_m": float(depth.max()),
+        "depth_mean_m": float(depth.mean()),
+        "uncertainty_median_m": float(np.median(certain)) if len(certain) else None,
+        "uncertainty_max_m": float(certain.max()) if len(certain) else None,
+        "several_hypotheses": int((surface.hypotheses > 1).sum()), "filtered": filtered,
+        "parameters": json.dumps(dict(surface.parameters), sort_keys=True), "made_at": provenance.made_at,
+    }  # fmt: skip
+    return {name: [value] for name, value in row.items()}
 
 
 def pieces_of(path: Path) -> Iterator[Soundings]:

@@ -62,7 +62,19 @@ def make_checks(making: Making) -> ProductResult:
             "failed": sum(result["state"] == "fail" for result in results),
         },
         checks={name: _finding(name, by_name.get(name), profile) for name in JUDGED},
+        rows={"check_results": _rows(results, making.partition, profile.name, surface.method)},
     )
+
+
+def _rows(results: list[dict[str, Any]], survey: str, order: str, method: str) -> dict[str, Any]:
+    of_results = {
+        "check_name": "check", "check_id": "id", "state": "state", "passed": "passed", "is_blocking": "blocking",
+        "is_judged": "judged", "share": "share", "threshold": "threshold", "failing_cells": "failing_cells",
+        "message": "message",
+    }  # fmt: skip
+    columns = {column: [one[name] for one in results] for column, name in of_results.items()}
+    same = {"survey": survey, "s44_order": order, "method": method}
+    return {**columns, **{name: [value] * len(results) for name, value in same.items()}}
 
 
 def result_of(judged: Judged, profile: Profile) -> dict[str, Any]:
