@@ -14,6 +14,7 @@ from bench.measure import say
 from pipeline_assets.columns import arrow_schema
 from pipeline_assets.source import FileSource
 from resources.lake.lake import TableName, new_data_file
+from resources.lake.maintenance import expire
 from resources.landing.shards import NONE_CLOSED, Closed
 from resources.landing.store import PAGE_KEYS, Page
 from resources.ledger import Ledger
@@ -115,6 +116,8 @@ def fill_lake(platform: Platform, source: FileSource) -> None:
             snapshot, paths = committed.snapshot_id, []
         if number % 2000 == 0:
             say(f"    {number:,} batches in the lake")
+    # Years of commits would have left but the newest snapshots.
+    expire(platform.lake, name, keep={snapshot}, age=timedelta(0))
     with platform.ledger.write() as connection:
         published = {"batch_id": batch_id, "run_id": "fill", "snapshots": {table.name: snapshot}}
         connection.execute(insert(publications).values(source=source.name, published_at=utc_now() - _AGE, **published))
@@ -123,7 +126,7 @@ def fill_lake(platform: Platform, source: FileSource) -> None:
 def write_rows(schema: pa.Schema, uri: str, batch_id: str, members: Sequence[tuple[str, str, int]]) -> str:
     """A data file of readings, a row for each file. members: id, key and a number of each. The path."""
     path = Path(uri.removeprefix("file://"))
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "source_key": [key for _, key, _ in members],
         "n": [0] * len(members),

@@ -180,6 +180,26 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
+def cpu_seconds(session: int) -> float:
+    """What a session's processes that live have taken of the processor, user and system."""
+    return sum(map(_cpu_seconds, _members(session)))
+
+
+def cpu_seconds_of_children(parent: int) -> float:
+    """The same of a process's children, each of which may have a session of its own."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return sum(_cpu_seconds(pid) for pid in pids if (fields := _stat(pid)) and fields[1] == str(parent))
+
+
+def parent_of(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 class _Memory:
     """Looks at the memory of a session's processes until it is ended."""
 

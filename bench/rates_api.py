@@ -6,8 +6,8 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -16,12 +16,14 @@ from sqlalchemy import make_url
 from bench import plain_flask
 from bench.http_load import Asked, as_fast_as_possible, at_a_rate
 from bench.latency import free_port, wait_for_answer
-from bench.measure import ROOT, Row, Server, own_environment, run, say
+from bench.measure import ROOT, Row, Server, cpu_seconds, cpu_seconds_of_children, own_environment, run, say
+from bench.rates import end_embedded
 from pipeline_assets.example_places import ports, regions
 from pipeline_assets.places.examples import write_examples
 from pipeline_assets.rates.examples import DAYS, FIRST_DAY, generate, write_csv
 from pipeline_assets.rates.examples import Row as Price
 from resources.platform import Platform
+from resources.serving import keeper
 from resources.settings import Settings
 
 _LOCALHOST = "127.0.0.1"
@@ -57,38 +59,75 @@ def compare(folder: Path, prices: int, seconds: float, turns: int, loaded: int) 
     ):
         wait_for_answer(api, f"{ours}/readyz")
         wait_for_answer(flask, peer + _QUESTIONS["port to port"])
-        made = [_row(name, ours, peer, question, seconds, turns) for name, question in _QUESTIONS.items()]
+        sides = (_Side(ours, api.session), _Side(peer, flask.session))
+        made = [
+            _row(name, sides, _postmaster(platform), question, seconds, turns) for name, question in _QUESTIONS.items()
+        ]
         made += _under_load(platform, folder, environment, ours + _QUESTIONS["region to region"], seconds, loaded)
-    _end_embedded(platform)
+    platform.close()
+    end_embedded(platform.serving)
     return made
 
 
-def _end_embedded(platform: Platform) -> None:
-    """Its folder is deleted next."""
-    embedded = platform.serving.embedded
-    platform.close()
-    deadline = time.monotonic() + _START_SECONDS
-    while embedded is not None and embedded.is_running and time.monotonic() < deadline:
-        time.sleep(0.1)
+def _postmaster(platform: Platform) -> int:
+    assert platform.serving.embedded is not None
+    postmaster = keeper.postmaster(platform.serving.embedded.data)
+    assert postmaster is not None
+    return postmaster
 
 
-def _row(name: str, ours: str, peer: str, question: str, seconds: float, turns: int) -> Row:
+@dataclass(frozen=True)
+class _Side:
+    """One of the two that are asked: where, and the session of its processes."""
+
+    address: str
+    session: int
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """server, database: processor seconds of a request."""
+
+    asked: Asked
+    server: float
+    database: float
+
+    @property
+    def told(self) -> str:
+        return f"{1000 * self.server:.2f} + {1000 * self.database:.2f} ms"
+
+
+def _turn(side: _Side, postmaster: int, question: str, seconds: float) -> _Turn:
+    before = cpu_seconds(side.session), cpu_seconds_of_children(postmaster)
+    asked = as_fast_as_possible(side.address + question, seconds, _CONNECTIONS)
+    count = len(asked.seconds)
+    return _Turn(
+        asked,
+        (cpu_seconds(side.session) - before[0]) / count,
+        (cpu_seconds_of_children(postmaster) - before[1]) / count,
+    )
+
+
+def _row(name: str, sides: tuple[_Side, _Side], postmaster: int, question: str, seconds: float, turns: int) -> Row:
     """Both by turns; the pair of the median ratio."""
-    pairs: list[tuple[Asked, Asked]] = []
+    pairs: list[tuple[_Turn, _Turn]] = []
     for turn in range(turns + 1):
-        asked = [as_fast_as_possible(at + question, seconds, _CONNECTIONS) for at in (peer, ours)]
-        if json.loads(asked[0].body) != json.loads(asked[1].body):
+        plain, mine = (_turn(side, postmaster, question, seconds) for side in reversed(sides))
+        if json.loads(plain.asked.body) != json.loads(mine.asked.body):
             raise RuntimeError(f"{name}: both do not answer the same")
-        pairs += [(asked[1], asked[0])] if turn else []  # the first opens connections and prepares statements
-    mine, plain = sorted(pairs, key=lambda pair: pair[0].rate / pair[1].rate)[len(pairs) // 2]
-    ratio = mine.rate / plain.rate
-    say(f"  {name}: {mine.rate:.0f} and {plain.rate:.0f} requests a second")
+        pairs += [(mine, plain)] if turn else []  # the first opens connections and prepares statements
+    mine, plain = sorted(pairs, key=lambda pair: pair[0].asked.rate / pair[1].asked.rate)[len(pairs) // 2]
+    ratio = mine.asked.rate / plain.asked.rate
+    cpu = (plain.server + plain.database) / max(mine.server + mine.database, 1e-9)
+    say(
+        f"  {name}: {mine.asked.rate:.0f} and {plain.asked.rate:.0f} requests a second; {mine.told} and {plain.told} of processor"
+    )
     return Row(
-        f"{name}, {DAYS} days, {_CONNECTIONS} connections, one API process",
-        f"{mine.rate:,.0f} requests/s, p95 {1000 * mine.percentile(0.95):.1f} ms",
-        f"Flask and psycopg in one gunicorn process of {_CONNECTIONS} threads: {plain.rate:,.0f} requests/s, "
-        f"p95 {1000 * plain.percentile(0.95):.1f} ms",
-        f"{ratio:.1f} × as many",
+        f"{name}, {DAYS} days, {_CONNECTIONS} connections, one API process; in brackets: processor, server + PostgreSQL, a request",
+        f"{mine.asked.rate:,.0f} requests/s, p95 {1000 * mine.asked.percentile(0.95):.1f} ms ({mine.told})",
+        f"Flask and psycopg in one gunicorn process of {_CONNECTIONS} threads: {plain.asked.rate:,.0f} requests/s, "
+        f"p95 {1000 * plain.asked.percentile(0.95):.1f} ms ({plain.told})",
+        f"{ratio:.1f} × as many ({cpu:.1f} × in processor)",
         f"≥ {_LEAST:g} ×",
         ratio >= _LEAST,
     )

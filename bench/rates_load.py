@@ -1,6 +1,7 @@
 """`python -m bench.rates_load URL FOLDER TURNS`: a batch of prices into PostgreSQL, by turns with a bare COPY of its rows.
 
-Prints the seconds of each turn and what the loading process needed in memory, as JSON.
+Prints the seconds of each turn, also those of the processor (this process and the server's), and what the loading process
+needed in memory, as JSON.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import text
 
+from bench.measure import cpu_seconds_of_children, parent_of
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.rates.config import ReadingConfig
 from pipeline_assets.rates.read import read_csv
@@ -29,8 +33,17 @@ _BLOCK = 1 << 20
 def main(url: str, folder: Path, turns: int) -> None:
     serving = Serving(url, None, folder, SCHEMA)
     seconds: dict[str, list[float]] = {"bare": [], "ours": [], "read": []}
+    cpu: dict[str, list[float]] = {name: [] for name in seconds}
     with serving.engine.connect() as connection:
         config = ReadingConfig(known_ports=places.known_ports(connection))
+        server = parent_of(connection.scalar(text("SELECT pg_backend_pid()")))
+
+    def timed(name: str, work: Callable[[], None]) -> None:
+        begun, used = time.perf_counter(), time.process_time() + cpu_seconds_of_children(server)
+        work()
+        seconds[name].append(time.perf_counter() - begun)
+        cpu[name].append(time.process_time() + cpu_seconds_of_children(server) - used)
+
     for turn in range(turns):
         works = (("bare", _bare), ("ours", _ours)) if turn % 2 else (("ours", _ours), ("bare", _bare))
         for name, work in works:
@@ -38,14 +51,10 @@ def main(url: str, folder: Path, turns: int) -> None:
                 connection.execute(text("TRUNCATE prices, batches, daily_rates"))
                 connection.execute(text("DELETE FROM writers"))
             if name == "ours":
-                begun = time.perf_counter()
-                _read(folder, config)
-                seconds["read"].append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            work(serving, folder)
-            seconds[name].append(time.perf_counter() - begun)
+                timed("read", partial(_read, folder, config))
+            timed(name, partial(work, serving, folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**seconds, "peak_mib": peak}))
+    print(json.dumps({**seconds, "cpu": cpu, "peak_mib": peak}))
     serving.close()
 
 

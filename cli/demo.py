@@ -152,10 +152,11 @@ def _land_examples(platform: Platform, source: FileSource) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         source.examples(Path(folder))
         below = [path for path in sorted(Path(folder).iterdir()) if not path.name.startswith(".")]
-        landed = land_files(platform.landing, source, below, None)
+        prefix = platform.settings.prefix_of(source.name)
+        landed = land_files(platform.landing, source, below, None, prefix=prefix)
     changed = sum(item.changed for item in landed)
     click.echo(
-        f"Landed {len(landed)} {source.name} files in {platform.landing.uri(source.name)}"
+        f"Landed {len(landed)} {source.name} files in {platform.landing.uri(prefix.rstrip('/'))}"
         + ("" if changed else " (the same bytes as before, so nothing changes)")
     )
     return [item.key for item in landed]

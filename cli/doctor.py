@@ -110,8 +110,9 @@ def _home(platform: Platform) -> Iterator[Finding]:
 
 def _landing(platform: Platform) -> Iterator[Finding]:
     for source in SOURCES:
-        keys = sum(1 for _ in platform.landing.list(source.prefix))
-        yield Finding("landing", OK, f"{platform.landing.uri(source.name)}: {keys:,} files")
+        prefix = platform.settings.prefix_of(source.name)
+        keys = sum(1 for _ in platform.landing.list(prefix))
+        yield Finding("landing", OK, f"{platform.landing.uri(prefix.rstrip('/'))}: {keys:,} files")
 
 
 def _ledger(platform: Platform) -> Iterator[Finding]:

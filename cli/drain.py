@@ -32,6 +32,7 @@ _MOST_LOOKS_AT_GROWING_FILES = 10
 _WAIT_SECONDS = 0.5
 _LONGEST_WAIT_FOR_PARTS = 5.0
 _PRUNING_SECONDS = 5.0
+_BATCHES_BETWEEN_LOOKS_AT_THE_LAKE = 20
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Summary:
     waiting: dict[str, int] = field(default_factory=dict)
     """by source, files that wait for the rest of their record"""
     skipped: list[str] = field(default_factory=list)
+    merged: int = 0
+    """small data files, because many had piled up"""
 
     def count(self, states: dict[str, int]) -> None:
         for state, files in states.items():
@@ -116,6 +119,8 @@ def _print(summary: Summary) -> None:
         click.echo(
             f"{sum(summary.waiting.values())} files wait for the rest of their record: strandline files --state waiting"
         )
+    if summary.merged:
+        click.echo(f"{summary.merged:,} small data files merged, because many had piled up")
     for text in summary.products:
         click.echo(f"not made: {text}")
     for text in summary.skipped:
@@ -138,6 +143,7 @@ class _Drain:
         self._waiting_until: datetime | None = None
         self._runner: Any = None
         self._warm_up = WarmUp(source)
+        self._since_look_at_the_lake = 0
 
     def until_done(self) -> None:
         looks_at_growing = 0
@@ -158,7 +164,22 @@ class _Drain:
                 self.summary.still_written += unsettled
                 if self._runner is not None:
                     self._runner.prune()
+                self._maintain_if_need_be(after=1)
                 return
+
+    def _maintain_if_need_be(self, after: int) -> None:
+        """Where no daemon runs, nothing else merges small data files. after: so many batches since it was last looked at."""
+        if self._since_look_at_the_lake < after:
+            return
+        self._since_look_at_the_lake = 0
+        from pipeline_assets.operations.maintain import has_piled_up, maintain
+
+        try:
+            if has_piled_up(self.platform, self.source):
+                self.bar.say(f"merging small data files of {self.source.name}")
+                self.summary.merged += maintain(self.platform, self.source, f"drain-{uuid.uuid4().hex[:12]}").merged
+        except Exception as error:
+            self.summary.failed.append(f"maintenance of {self.source.name}: {type(error).__name__}: {error}")
 
     def update_aggregates(self) -> None:
         """At once, whatever a sensor would wait for."""
@@ -263,6 +284,8 @@ class _Drain:
         except BatchBusy:
             return
         error = self._runner.run(DagsterInstance.get(), batch, run_id, tags)
+        self._since_look_at_the_lake += 1
+        self._maintain_if_need_be(after=_BATCHES_BETWEEN_LOOKS_AT_THE_LAKE)
         after = get_batch(self.platform.ledger, batch.batch_id)
         self.summary.batches += 1
         self.summary.count(count_states_of_batch(self.platform.ledger, batch.batch_id))

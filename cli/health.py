@@ -18,6 +18,7 @@ from pipeline_assets.health.operations.listing import source_records
 from pipeline_assets.health.operations.sample import Tried, try_sample
 from pipeline_assets.health.operations.schema_changes import in_words, open_versions, pending_changes
 from pipeline_assets.health.operations.study_export import export_study
+from pipeline_assets.health.operations.versions import versions_in_effect
 from pipeline_assets.health.schemas import MappingError
 from pipeline_assets.health.source import NAME
 from pipeline_assets.registry import get_source
@@ -89,13 +90,23 @@ def show_schemas(platform: Platform, *, is_open: bool, as_json: bool) -> int:
         mapping = SchemaMapping.load(config.schemas)
     except MappingError as error:
         raise UserError(str(error)) from None
+    in_effect = versions_in_effect(platform, mapping)
     found = pending_changes(platform, mapping)
-    opened: Mapping[str, str] = open_versions(config, mapping, found) if is_open else {}
+    opened: Mapping[str, str] = open_versions(platform, config, mapping, found) if is_open else {}
     if as_json:
         shown: list[dict[str, Any]] = [
             {**asdict(one), "kind": one.kind, "opened": one.dataset in opened} for one in found
         ]
+        shown += [
+            {"dataset": dataset, "changes": [], "becomes": version, "kind": "opened", "opened": True}
+            for dataset, version in in_effect
+        ]
         click.echo(json.dumps(shown))
     else:
-        click.echo("\n".join(in_words(found, opened)) or "every table is as its schemas say")
+        lines = [
+            f"{dataset}: documents go to {version}, which was opened for a change that its tables could not take"
+            + ("; declared from the next start on" if is_open else "")
+            for dataset, version in in_effect
+        ]
+        click.echo("\n".join(lines + in_words(found, opened)) or "every table is as its schemas say")
     return _TO_DO if any(one.becomes and one.dataset not in opened for one in found) else 0

@@ -30,11 +30,12 @@ def land_files(
     paths: Sequence[Path],
     key: str | None,
     metadata: Mapping[str, str] | None = None,
+    prefix: str | None = None,
 ) -> list[Landed]:
     """Copy files in, each whole or not at all. Nothing is copied if any key is wrong. Raises BadKey,
     ReadOnlyStore.
 
-    metadata: kept beside each file; where the landing store keeps none, in a sidecar that lands before it.
+    prefix: what the keys begin with, if not with the source's name. metadata: kept beside each file; where the landing store keeps none, in a sidecar that lands before it.
     """
     if key is not None:
         if len(paths) != 1 or paths[0].is_dir():
@@ -42,7 +43,7 @@ def land_files(
         wanted = [(paths[0], key)]
     else:
         wanted = [pair for path in paths for pair in keys_for(path)]
-    keys = [source.prefix + below for _, below in wanted]
+    keys = [(prefix or source.prefix) + below for _, below in wanted]
     beside = metadata is not None and not store.keeps_metadata
     for one in keys:
         store.check_key(sidecar_of(one) if beside else one)

@@ -62,7 +62,10 @@ def land(
     from pipeline_assets.registry import get_source
 
     platform = _platform()
-    landed = land_files(platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file))
+    prefix = platform.settings.prefix_of(source)
+    landed = land_files(
+        platform.landing, get_source(source), paths, key, read_metadata(pairs, metadata_file), prefix=prefix
+    )
     if as_json:
         click.echo(json.dumps([{"key": item.key, "changed": item.changed} for item in landed], ensure_ascii=False))
         return
@@ -92,9 +95,9 @@ def drain(source_name: str | None, as_json: bool) -> None:
 @main.command()
 @click.option("--source", help="Only this source.")
 @click.option("--state", help="Only files in this state.")
-@click.option("--key", "key_contains", help="Only keys that contain this text.")
+@click.option("--key", "key_contains", help="Only keys that contain this text; SOURCE/...: that begin with it.")
 @click.option("--batch", "batch_id", help="Only files of this batch.")
-@click.option("--limit", default=100, show_default=True, help="The newest so many; 0 for all.")
+@click.option("--limit", default=100, show_default=True, help="The newest so many; 0 for all, and of all keys.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def files(
     source: str | None, state: str | None, key_contains: str | None, batch_id: str | None, limit: int, as_json: bool
@@ -365,6 +368,24 @@ def withdraw(keys_or_ids: tuple[str, ...], reason: str, as_json: bool) -> None:
     from cli.withdraw import withdraw_files
 
     withdraw_files(_platform(), keys_or_ids, reason, as_json=as_json)
+
+
+@main.command()
+@click.argument("key_or_id")
+@click.option("--by", metavar="KEY", help="Key in the landing store whose next file takes its place.")
+@click.option("--cancel", is_flag=True, help="Let it stay after all.")
+@click.option("--reason", default="", help="Why; it stands in the quarantine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the id of the file, and the key.")
+def replace(key_or_id: str, by: str | None, cancel: bool, reason: str, as_json: bool) -> None:
+    """Replace a committed file: its rows go in the transaction that brings those of the file that lands under another key.
+
+    Say so before that file is committed; best before it lands. Until then all stays as it is.
+    """
+    from cli.replace import replace_file
+
+    if (by is None) != cancel:
+        raise click.UsageError("give either --by KEY or --cancel")
+    replace_file(_platform(), key_or_id, by, reason, as_json=as_json)
 
 
 @main.command()

@@ -15,7 +15,15 @@ from resources.ledger import FileState, Ledger
 from resources.ledger.arrivals import tombstone_of
 from resources.ledger.assembly import parts_of
 from resources.ledger.erasure import is_barred
-from resources.ledger.queries import FileStory, count_by_state, find_files, list_files, tell, unsettled_looks
+from resources.ledger.queries import (
+    FileStory,
+    count_by_state,
+    find_files,
+    list_files,
+    search_keys,
+    tell,
+    unsettled_looks,
+)
 from resources.platform import Platform
 
 NOT_FOUND = 2
@@ -43,7 +51,17 @@ def _record(row: Row[Any]) -> dict[str, Any]:
 
 
 def show_files(ledger: Ledger, *, as_json: bool, limit: int | None, **filters: str | None) -> None:
-    rows = list_files(ledger, limit=limit, **filters)
+    part, looked_through = filters["key_contains"], None
+    if part and limit and not filters["batch_id"]:
+        found = search_keys(ledger, part, limit=limit, source=filters["source"], state=filters["state"])
+        rows, looked_through = found.rows, found.looked_through
+    else:
+        rows = list_files(ledger, limit=limit, **filters)
+    if looked_through:
+        note(
+            f"Of all but the newest {looked_through:,} files, those were looked for of whose keys {part!r} is the last part. "
+            "Through all keys: --limit 0; by the beginning of keys: --key SOURCE/..."
+        )
     writing = (
         [] if any(filters[name] for name in ("state", "batch_id", "key_contains")) else _still_written(ledger, filters)
     )
@@ -101,6 +119,7 @@ def _story_record(story: FileStory) -> dict[str, Any]:
         "refusals": [_record(row) for row in story.refusals],
         "history": [_record(row) for row in story.history],
         "batch": _record(story.batch) if story.batch else None,
+        "replaced_by": story.replaced_by,
     }
 
 
@@ -143,6 +162,8 @@ def _tell(story: FileStory, missing: str) -> list[str]:
         lines.append(f"  read by {file.reader}")
     if file.error:
         lines.append(f"  why: {file.error_class + ': ' if file.error_class else ''}{file.error}")
+    if story.replaced_by:
+        lines.append(f"  to be replaced by the next file that is committed under {story.replaced_by}")
     if story.refusals and file.state == FileState.QUARANTINED and story.refusals[-1].location:
         lines.append(f"  where: {story.refusals[-1].location}")
     batch_error = story.batch.error if story.batch is not None else None

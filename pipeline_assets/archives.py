@@ -44,7 +44,7 @@ class ArchiveLimits:
 
     members: most members. member_bytes, total_bytes: most bytes of one, and of all, unpacked.
     ratio: most that a member of more than a million bytes may grow by when unpacked.
-    name_bytes: longest name. setting: the setting that raises `total_bytes`, for messages.
+    name_bytes: longest name. setting, members_setting: those that raise `total_bytes` and `members`, for messages.
     """
 
     members: int = 10_000
@@ -53,6 +53,7 @@ class ArchiveLimits:
     ratio: float = 200.0
     name_bytes: int = 512
     setting: str = ""
+    members_setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def checked_members(archive: zipfile.ZipFile, limits: ArchiveLimits) -> tuple[Me
     """The members of an open zip, once all that it says of them is within the limits."""
     infos = archive.infolist()
     if len(infos) > limits.members:
-        raise _too_large(f"it has {len(infos):,} members; expected {limits.members:,} at most", limits)
+        raise _too_large(f"it has {len(infos):,} members; expected {limits.members:,} at most", limits.members_setting)
     members: list[Member] = []
     names: dict[str, str] = {}
     total = 0
@@ -148,7 +149,7 @@ def checked_members(archive: zipfile.ZipFile, limits: ArchiveLimits) -> tuple[Me
         _check_member(info, limits)
         total += info.file_size
         if total > limits.total_bytes:
-            raise _too_large(f"it unpacks to more than {limits.total_bytes / 1e6:,.0f} MB", limits)
+            raise _too_large(f"it unpacks to more than {limits.total_bytes / 1e6:,.0f} MB", limits.setting)
         other = names.setdefault(info.filename.casefold(), info.filename)
         if len(names) == len(members):
             raise Refused(
@@ -177,7 +178,9 @@ def _check_directory(stream: BinaryIO, limits: ArchiveLimits) -> None:
         if record.startswith(_END_64) and len(record) == 56:
             directory = struct.unpack_from("<Q", record, 40)[0]
     if directory > limits.members * _DIRECTORY_BYTES_A_MEMBER:
-        raise _too_large(f"its directory has {directory:,} bytes, more than {limits.members:,} members need", limits)
+        raise _too_large(
+            f"its directory has {directory:,} bytes, more than {limits.members:,} members need", limits.members_setting
+        )
     stream.seek(0)
 
 
@@ -217,7 +220,7 @@ def _check_member(info: zipfile.ZipInfo, limits: ArchiveLimits) -> None:
             location=name,
         )
     if info.file_size > limits.member_bytes:
-        raise _too_large(f"member {name} unpacks to {info.file_size:,} bytes", limits)
+        raise _too_large(f"member {name} unpacks to {info.file_size:,} bytes", limits.setting)
     if info.file_size > _SMALL and info.file_size > limits.ratio * max(info.compress_size, 1):
         raise Refused(
             "archive_bomb",
@@ -239,8 +242,8 @@ def _check_overlap(infos: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _too_large(what: str, limits: ArchiveLimits) -> Refused:
-    raise_it = f" or raise {limits.setting}" if limits.setting else ""
+def _too_large(what: str, setting: str) -> Refused:
+    raise_it = f" or raise {setting}" if setting else ""
     return Refused("archive_too_large", f"{what}. Split it{raise_it}.")
 
 
@@ -326,7 +329,7 @@ def _unpack_part(unpacker: _Unpacker, data: bytes, room: int, max_bytes: int, se
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise Refused("damaged_archive", f"what is packed in it is damaged ({error}). Send it again.") from error
     if len(content) > room:
-        raise _too_large(f"it unpacks to more than {max_bytes / 1e6:,.0f} MB", ArchiveLimits(setting=setting))
+        raise _too_large(f"it unpacks to more than {max_bytes / 1e6:,.0f} MB", setting)
     if not unpacker.eof:
         raise Refused("damaged_archive", "what is packed in it ends too early. Send it again whole.")
     return content, unpacker.unused_data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +31,7 @@ from resources.ledger.publishing import (
     tables_with_rows,
     take_commit_turn,
 )
+from resources.ledger.replacing import to_replace
 from resources.platform import Platform
 
 
@@ -70,6 +71,7 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             superseded=sorted(change.superseded),
             rows_removed=sorted(change.remove),
             products=[product.name for product in source.products_of(context.config)],
+            replaced=change.replaced,
         )
     return tables
 
@@ -92,6 +94,8 @@ class _Change:
     superseded: frozenset[str]
     stays: frozenset[str]
     """files whose earlier rows stay"""
+    replaced: Mapping[str, str]
+    """files that a person wants replaced, each with the one that does; their rows are among those to remove"""
 
 
 def _serve_first(context: BatchContext, claimed: Claim, work: Work, turn: Lease) -> _Change:
@@ -108,9 +112,13 @@ def _serve_first(context: BatchContext, claimed: Claim, work: Work, turn: Lease)
         if refused:
             hold_if_too_many_refused(context.source, claimed, work)
         change = _decide(context, claimed, work, frozenset(refused))
-        keep = {i for i, o in work.outcomes.items() if o.state == FileState.COMMITTED} - change.stays
+        keep = {i for i, o in work.outcomes.items() if o.state == FileState.COMMITTED} - change.stays - change.unwanted
         check_turn(ledger, turn)
         load.commit(keep, ({file.file_id for file in claimed.files} | change.remove) - keep - change.stays)
+    # An attempt before this one may have replaced them there, and what was to take their place is not good after all.
+    left = to_replace(ledger, {file.file_id for file in claimed.files}).keys() - change.replaced.keys()
+    if left:
+        serving.compare(context.platform, turn, left, True)
     return change
 
 
@@ -126,13 +134,16 @@ def _decide(context: BatchContext, claimed: Claim, work: Work, refused: frozense
     doubles = _mark_duplicates(platform, source, work)
     mine = files_with_rows(ledger, [*(file.file_id for file in claimed.files), *claimed.older])
     keep_what_stood(platform, source, claimed, work.outcomes, mine, context.reporter)
-    replaced = older_replaced(claimed, work.outcomes)
-    stays = {i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS} | claimed.older.keys() - replaced
+    outdone = older_replaced(claimed, work.outcomes)
+    stays = {i for i in mine if i in work.outcomes and work.outcomes[i].note == STAYS} | claimed.older.keys() - outdone
+    replaced = to_replace(ledger, [o.file_id for o in work.outcomes.values() if o.state == FileState.COMMITTED])
+    stays -= replaced.keys()
     return _Change(
-        remove=frozenset(others.to_remove | (mine - stays)),
-        unwanted=frozenset(others.outdated | doubles | forgotten | refused),
-        superseded=frozenset((others.older | replaced) - others.outdated),
+        remove=frozenset(others.to_remove | (mine - stays) | replaced.keys()),
+        unwanted=frozenset(others.outdated | doubles | forgotten | refused | (replaced.keys() & work.outcomes.keys())),
+        superseded=frozenset((others.older | outdone) - others.outdated - replaced.keys()),
         stays=frozenset(stays),
+        replaced=replaced,
     )
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline_assets.source import FileSource
 from resources.lake.lake import Committed
 from resources.ledger.batches import Batch
 from resources.ledger.publishing import Refusal
@@ -45,6 +46,8 @@ class BatchReport:
     seconds: float
     picture: bytes | None = None
     picture_key: str | None = None
+    source: FileSource | None = None
+    """as the run had it, which is not always as it is declared (`FileSource.adapt`)"""
 
 
 def log_report(report: BatchReport) -> None:

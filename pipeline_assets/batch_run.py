@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pebble import ProcessExpired, ProcessFuture
 from pydantic import BaseModel
@@ -28,7 +29,7 @@ from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
-from resources.ledger.batches import Claim, ClaimedFile, claim, give_back
+from resources.ledger.batches import Claim, claim, give_back
 from resources.ledger.publishing import (
     Outcome,
     Refusal,
@@ -43,7 +44,7 @@ _FILES_A_LIMIT = 16
 _PICTURE_SECONDS = 30.0
 _LARGE_BATCH_FILES = 200
 _PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
-"""The second is what pandera imports at its first check: a third of a second for each reader process."""
+"""The second is what pandera imports when it first looks at rows itself, which would count against that file's time."""
 _LONGEST_ERROR = 2000
 
 _log = logging.getLogger(f"{OUTSIDE_EVENT_LOG}.batch")
@@ -55,8 +56,12 @@ def preload_for(source: FileSource, files: int) -> list[str]:
     What only the picture needs delays the first row, so a small batch does without; for a large one it is worth it,
     because another batch is likely to follow.
     """
-    functions = [reader.read for reader in source.readers] + [source.derive, source.picture]
-    own = {function.__module__ for function in functions if function is not None}
+    # A reader gets the whole declaration, so it imports what any part of that is defined in.
+    parts: list[Any] = [source.derive, source.picture, source.examples, source.config]
+    parts += [part for reader in source.readers for part in (reader.read, reader.recognises)]
+    parts += [table.schema for table in source.tables] + [check.judge for check in source.checks]
+    parts += [product.make for product in source.products] + [aggregate.compute for aggregate in source.aggregates]
+    own = {part.__module__ for part in parts if hasattr(part, "__module__")}
     picture = source.preload_for_picture if files >= _LARGE_BATCH_FILES else ()
     return ["pipeline_assets.reading", *_PANDERA, *sorted(own - {"__main__"}), *source.preload, *picture]
 
@@ -127,22 +132,40 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
     started = time.monotonic()
     if source.prepare is not None:
         context = replace(context, config=source.prepare(platform, context.config))
+    context = _adapted(context, None) or context
+    source = context.source
     folders = _folders(platform, source)
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
-        with ReaderPool(settings.workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
+        workers = min(settings.workers, len(claimed.files))
+        with ReaderPool(workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
             work = _read_all(context, claimed, folders, pool)
+            while (again := _adapted(context, work.data_files.keys())) is not None:
+                context, folders = again, _folders(platform, again.source)
+                work = _read_all(context, claimed, folders, pool)
+            source = context.source
             hold_if_too_many_refused(source, claimed, work)
-            drawn = _begin_picture(context, claimed, work, pool)
             _ensure_tables_of_datasets(platform, source, work)
             tables = commit(context, claimed, work, heartbeat)
-            picture, picture_key = _end_picture(drawn, work, context.reporter)
+            picture, picture_key = _picture(context, claimed, work, pool)
     else:
         context.reporter.say(f"batch {claimed.batch.batch_id} owns no files: all were superseded or are gone")
         work = Work()
         tables = commit(context, claimed, work, heartbeat)
-    return _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+    report = _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)
+    return replace(report, source=source)
+
+
+def _adapted(context: BatchContext, tables: Collection[str] | None) -> BatchContext | None:
+    """The context with the source as this run must have it; None where it has that. tables: those with rows in the batch."""
+    if context.source.adapt is None:
+        return None
+    adapted = context.source.adapt(context.platform, context.source, context.config, tables)
+    if adapted is None:
+        return None
+    context.reporter.say(adapted.because)
+    return replace(context, source=adapted.source, config=adapted.config)
 
 
 def _folders(platform: Platform, source: FileSource) -> dict[str, str]:
@@ -189,19 +212,22 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
     platform, source = context.platform, context.source
     limit = platform.settings.file_timeout_seconds
     work = Work()
-    at_most = source.at_most(context.config)
+    batch_units = units(source, claimed.files)
+    is_one = len(batch_units) == 1
+    keeps = is_one and source.picture is not None
+    at_most = {} if is_one else source.at_most(context.config)
     deferred: dict[str, list[Unit]] = {}
     shared = shared_by(source, claimed.files)
 
     def submit(part: list[Unit], wait: frozenset[str] = frozenset(at_most)) -> ProcessFuture:
         files = tuple(file for unit in part for file in unit)
         fetcher = platform.landing.fetcher()
-        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait, shared)
+        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait, shared, keeps)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
         return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
 
-    parts = _slices(units(source, claimed.files), platform.settings.workers)
+    parts = _slices(batch_units, platform.settings.workers)
     pending = [(part, submit(part)) for part in parts]
     while pending:
         again: list[list[Unit]] = []
@@ -255,33 +281,27 @@ def _blame(error: BaseException, platform: Platform) -> Refusal:
     )
 
 
-def _begin_picture(
-    context: BatchContext, claimed: Claim, work: Work, pool: ReaderPool
-) -> tuple[ClaimedFile, ProcessFuture] | None:
-    source, fetcher = context.source, context.platform.landing.fetcher()
+def _picture(context: BatchContext, claimed: Claim, work: Work, pool: ReaderPool) -> tuple[bytes | None, str | None]:
+    """The picture of the first accepted file, and its key. A courtesy: rows come first, and a batch that is committed does
+    not fail for it."""
+    source = context.source
     if source.picture is None:
-        return None
+        return None, None
     for unit in units(source, claimed.files):
         if source.groups is not None and source.groups.is_about_all(unit[0].key):
             continue
         if all(work.outcomes[file.file_id].state == FileState.COMMITTED for file in unit):
-            shared = shared_by(source, claimed.files)
-            future = pool.submit(draw, source, context.config, fetcher, unit, shared, timeout=_PICTURE_SECONDS)
-            return unit[0], future
-    return None
-
-
-def _end_picture(
-    drawn: tuple[ClaimedFile, ProcessFuture] | None, work: Work, reporter: Reporter
-) -> tuple[bytes | None, str | None]:
-    """The picture is a courtesy: a batch that is committed does not fail for it."""
-    if drawn is None or work.outcomes[drawn[0].file_id].state == FileState.FORGOTTEN:
+            break
+    else:
         return None, None
-    file, future = drawn
+    fetcher = context.platform.landing.fetcher()
     try:
-        return future.result(), file.key
+        drawn = pool.submit(
+            draw, source, context.config, fetcher, unit, shared_by(source, claimed.files), timeout=_PICTURE_SECONDS
+        )
+        return drawn.result(), unit[0].key
     except Exception as error:
-        reporter.say(f"no picture of {file.key}: {type(error).__name__}: {error}")
+        context.reporter.say(f"no picture of {unit[0].key}: {type(error).__name__}: {error}")
         return None, None
 
 

@@ -11,6 +11,7 @@ from pipeline_assets.batch_report import BatchReport
 from pipeline_assets.columns import schema_name
 from pipeline_assets.datasets import tables_of
 from pipeline_assets.metadata import record_table, refused_table
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource, Table
 from resources.lake.lake import TableName
 from resources.lake.sql import count_rows_by_file
@@ -136,26 +137,29 @@ def balance_results(
     """Compare what the tables hold for a batch with what the ledger says, file by file."""
     expected = row_counts(platform.ledger, batch_id=batch_id)
     published = published_snapshots(platform.ledger, source.name)
-    for asset, tables in _checked_together(source):
+    shown = shown_tables(platform, source, published)
+    undeclared = [name for name in shown if name not in source.table_names]
+    for number, (asset, tables) in enumerate(_checked_together(source)):
         in_ledger = in_tables = 0
         files: set[str] = set()
         differing: list[tuple[str, str, int, int]] = []
-        for table in tables:
-            wanted = {file_id: rows for file_id, rows in expected.get(table.name, {}).items() if rows}
-            if table.dataset and not wanted:
+        # What no asset stands for, such as a version of a dataset that the batch opened, shows at the first one.
+        for table in [*(one.name for one in tables), *(undeclared if number == 0 else ())]:
+            wanted = {file_id: rows for file_id, rows in expected.get(table, {}).items() if rows}
+            if shown[table] and not wanted:
                 continue  # most of them, in most batches; the asset operations/ledger_balance compares all
-            name = TableName(source.name, table.name)
-            found = count_rows_by_file(platform.lake, name, published.get(table.name), batch_id, wanted)
+            name = TableName(source.name, table)
+            found = count_rows_by_file(platform.lake, name, published.get(table), batch_id, wanted)
             in_ledger, in_tables = in_ledger + sum(wanted.values()), in_tables + sum(found.values())
             files |= found.keys()
             differing += [
-                (table.name, file_id, wanted.get(file_id, 0), found.get(file_id, 0))
+                (table, file_id, wanted.get(file_id, 0), found.get(file_id, 0))
                 for file_id in sorted(wanted.keys() | found.keys())
                 if wanted.get(file_id, 0) != found.get(file_id, 0)
             ]
         records = [
             {
-                **({"table": name} if len(tables) > 1 else {}),
+                **({"table": name} if len(tables) > 1 or name != tables[0].name else {}),
                 "file_id": file_id,
                 "rows in ledger": known,
                 "rows in table": there,

@@ -5,7 +5,7 @@ A schema is a pandera model, or `Columns` where tables are declared from data, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -46,7 +46,7 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "category": pa.string(),
 }
-"""A category is text with few different values, which is checked and written many times faster as such. Iceberg has 32 and 64 bit signed integers only, so smaller ones are widened."""
+"""A category is text with few different values. Iceberg has 32 and 64 bit signed integers only, so smaller ones are widened."""
 
 _COLUMN_TYPES = frozenset(_ARROW_TYPES.values()) | {pa.timestamp("us"), pa.timestamp("us", tz="UTC")}
 
@@ -194,12 +194,19 @@ class RowsError(ValueError):
     """Rows that a reader gave do not make a table. The message says which column and why."""
 
 
-def to_table(schema: Schema, rows: Any, fill: Mapping[str, str | None], is_aggregate: bool = False) -> pa.Table:
+FEW = pa.dictionary(pa.int32(), pa.string())
+"""Text with few different values, each of which is kept, checked and written once. In a table it is text like any other."""
+
+
+def to_table(
+    schema: Schema, rows: Any, fill: Mapping[str, str | None], is_aggregate: bool = False, *, keep_few: bool = False
+) -> pa.Table:
     """Rows of one file, or of an aggregate, as an Arrow table with the schema's columns.
 
     rows: a DataFrame, an Arrow table, or columns by name, each an array, a list or one value for all rows. NaN becomes
     null.
     fill: values of the columns that the frame knows (`file_id`, `batch_id`, `source_key`).
+    keep_few: give text that came as one value or as a category as `FEW`; else all text is plain.
     Raises RowsError for missing or unexpected columns, unequal lengths and values of another type.
     """
     given = {str(name): rows[name] for name in _names(rows)}
@@ -214,7 +221,7 @@ def to_table(schema: Schema, rows: Any, fill: Mapping[str, str | None], is_aggre
             f"{unexpected}"
         )
     length = _length(schema, values)
-    arrays = [_to_array(field, values[field.name], length) for field in wanted]
+    arrays = [_to_array(field, values[field.name], length, keep_few) for field in wanted]
     return pa.Table.from_arrays(arrays, names=wanted.names)
 
 
@@ -237,15 +244,57 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, (str, bytes)) or np.ndim(value) == 0
 
 
-def _to_array(field: pa.Field, value: Any, length: int) -> pa.Array:
+def _to_array(field: pa.Field, value: Any, length: int, keep_few: bool) -> pa.Array | pa.ChunkedArray:
     try:
         if _is_scalar(value):
             one = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
-            return pa.repeat(pa.scalar(one, field.type, from_pandas=True), length)
+            scalar = pa.scalar(one, field.type, from_pandas=True)
+            if keep_few and field.type == pa.string():
+                return _one_text(scalar, length)
+            return pa.repeat(scalar, length)
         is_arrow = isinstance(value, (pa.Array, pa.ChunkedArray))
         array = value if is_arrow else pa.array(value, from_pandas=True)
         if isinstance(array, pa.ChunkedArray) and not is_arrow:
             array = array.combine_chunks()
+        if keep_few and field.type == pa.string() and pa.types.is_dictionary(array.type):
+            return _few(array)
         return array if array.type == field.type else array.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, OverflowError) as error:
         raise RowsError(f"column {field.name}: {error}") from error
+
+
+def _one_text(text: pa.Scalar, length: int) -> pa.Array:
+    if not text.is_valid:
+        return pa.nulls(length, FEW)
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(length, dtype=np.int32)), pa.array([text], pa.string()))
+
+
+def _few(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    if array.type == FEW:
+        return array
+    if isinstance(array, pa.ChunkedArray):
+        return pa.chunked_array([_few(chunk) for chunk in array.chunks], type=FEW)
+    return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), array.dictionary.cast(pa.string()))
+
+
+def concat(parts: Sequence[pa.Table]) -> pa.Table:
+    """The rows of several files, one after the other. A text that is `FEW` in some of them is so in all."""
+    few = {
+        name for part in parts for name, kind in zip(part.schema.names, part.schema.types, strict=True) if kind == FEW
+    }
+    return pa.concat_tables([_encoded(part, few) for part in parts]).unify_dictionaries()
+
+
+def _encoded(table: pa.Table, names: Collection[str]) -> pa.Table:
+    for position, field in enumerate(table.schema):
+        if field.name in names and field.type != FEW:
+            table = table.set_column(position, field.name, _few(table[field.name].dictionary_encode()))
+    return table
+
+
+def decoded(table: pa.Table, but: Collection[str] = ()) -> pa.Table:
+    """The table with plain text in place of `FEW`, but in some columns."""
+    for position, field in enumerate(table.schema):
+        if field.type == FEW and field.name not in but:
+            table = table.set_column(position, field.name, table[field.name].cast(pa.string()))
+    return table

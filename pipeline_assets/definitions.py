@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
 
 import dagster as dg
 from dagster import BetaWarning, PreviewWarning
 
 from pipeline_assets.aggregate_defs import AggregateDefs, build_aggregate_defs
+from pipeline_assets.health.assets import build_health_defs
 from pipeline_assets.operations.schedules import build_operations_defs
+from pipeline_assets.own_defs import OwnDefs
 from pipeline_assets.registry import SOURCES
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import LogReporter, ReporterFactory, SourceDefs, build_source_defs
@@ -22,6 +27,9 @@ from sensors.arrivals import build_arrivals_sensor
 from sensors.freshness import build_freshness_sensor
 from sensors.products import build_products_sensor
 from sensors.pruning import build_pruning_sensor
+
+OWN_DEFS: Mapping[str, Callable[[FileSource, Any, dg.DefaultSensorStatus], OwnDefs]] = {"health": build_health_defs}
+"""By source, what it has beyond what follows from its declaration."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +61,27 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
     over_all = [build_aggregate_defs(source, configs[source.name], platform) for source in chosen.sources]
     aggregates = [one for one in over_all if one is not None]
     groups: list[SourceDefs | AggregateDefs] = [*built, *aggregates]
+    own = [
+        OWN_DEFS[one.name](one, configs[one.name], chosen.sensor_status)
+        for one in chosen.sources
+        if one.name in OWN_DEFS
+    ]
     operations = build_operations_defs(chosen.sources, chosen.sensor_status)
     interval = platform.settings.sensor_interval_seconds
     return dg.Definitions(
-        assets=[*(asset for one in groups for asset in one.assets), *operations.assets],
+        assets=[
+            *(asset for one in groups for asset in one.assets),
+            *(asset for one in own for asset in one.assets),
+            *operations.assets,
+        ],
         asset_checks=[*(check for one in groups for check in one.checks), *operations.checks],
         jobs=[
             *(one.job for one in groups),
             *(one.products_job for one in built if one.products_job is not None),
+            *(job for one in own for job in one.jobs),
             *operations.jobs,
         ],
-        schedules=operations.schedules,
+        schedules=[*(schedule for one in own for schedule in one.schedules), *operations.schedules],
         sensors=[
             *(build_arrivals_sensor(one, interval, chosen.sensor_status) for one in built),
             *build_aggregates_sensor(aggregates, platform.settings, chosen.sensor_status),
@@ -83,11 +101,18 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
 
 
 def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
-    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of"):
+    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of", "folders"):
         unknown = sorted(getattr(settings, name).keys() - known)
         if unknown:
             raise SettingsError(
                 f"{PREFIX}{name.upper()} names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."
+            )
+    prefixes = sorted((settings.prefix_of(name), name) for name in known)
+    for (outer, one), (inner, other) in combinations(prefixes, 2):
+        if inner.startswith(outer):
+            raise SettingsError(
+                f"{PREFIX}FOLDERS: the folder {inner!r} of {other} is in the folder {outer!r} of {one}, so both would take its "
+                "files. Choose folders apart from each other."
             )
 
 

@@ -51,20 +51,21 @@ def _column(column: ColumnInfo) -> dg.TableColumn:
 def table_metadata(source: FileSource, table: Table, uri: str) -> dict[str, Any]:
     """What is known of a table before any batch."""
     code = [table.schema, source.derive] + [reader.read for reader in source.readers]
-    return _table_metadata(source, table, uri) | code_references(code)
+    return lake_metadata(source, table, uri) | code_references(code)
 
 
 def aggregate_metadata(source: FileSource, aggregate: Aggregate, uri: str) -> dict[str, Any]:
     """What is known of an aggregate before it is made."""
     return {
-        **_table_metadata(source, aggregate, uri),
+        **lake_metadata(source, aggregate, uri),
         "made from": f"{source.name}.{aggregate.of}",
         "one row for each": ", ".join(aggregate.keys),
         **code_references([aggregate.compute, aggregate.schema]),
     }
 
 
-def _table_metadata(source: FileSource, table: Table | Aggregate, uri: str) -> dict[str, Any]:
+def lake_metadata(source: FileSource, table: Table | Aggregate, uri: str) -> dict[str, Any]:
+    """What is known of any table in the lake."""
     return {
         "dagster/column_schema": column_schema(table),
         "dagster/table_name": f"{source.name}.{table.name}",

@@ -7,19 +7,18 @@ store cannot be read, the lake cannot be written) is an infrastructure error and
 from __future__ import annotations
 
 import errno
-import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, own_names, to_table
+from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, concat, own_names, to_table
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.reading_units import (
     Contents,
@@ -35,12 +34,17 @@ from pipeline_assets.reading_units import (
 )
 from pipeline_assets.source import FileSource, Reader, Table
 from pipeline_assets.validation import violations
+from resources.lake.data_files import write_data_file
 from resources.lake.lake import new_data_file
 from resources.landing.store import Fetcher
 from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
 from resources.logs import bound
+
+_FILE_ROWS = 1_048_576
+"""Larger tables become several data files, so that they are written, and later read, side by side."""
+_WRITERS = 2
 
 _MACHINE_ERRNOS = {
     errno.ENOSPC,
@@ -69,6 +73,12 @@ class SliceTask:
     """readers whose files are not read now, because only some of them may be read at once"""
     shared: Unit = ()
     """files of the group that all others are read with"""
+    keeps: bool = False
+    """whether this process keeps what it read until the picture is drawn; for a batch of one file or record"""
+
+
+_in_hand: dict[frozenset[ClaimedFile], tuple[Any, Mapping[str, Any]]] = {}
+"""What this process read and derived last, if it is to keep it."""
 
 
 @dataclass
@@ -93,6 +103,7 @@ class _Accepted:
 
 def read_slice(task: SliceTask) -> SliceResult:
     """Read a slice's files and write the rows of the good ones. Runs in a reader process."""
+    _in_hand.clear()
     result = SliceResult()
     accepted: list[_Accepted] = []
     shared = shared_files(task.fetcher, task.shared)
@@ -114,10 +125,14 @@ def read_slice(task: SliceTask) -> SliceResult:
             else:
                 accepted.append(decided)
     accepted = _refuse_invalid(task, accepted, result)
-    for table in task.source.tables:
-        parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
-        if sum(part.num_rows for part in parts):
-            result.data_files[table.name] = [_write(task, table, parts)]
+    writing: list[tuple[str, list[Future[str]]]] = []
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as threads:
+        for table in task.source.tables:
+            parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
+            if sum(part.num_rows for part in parts):
+                written = [threads.submit(_write, task, table, piece) for piece in _pieces(concat(parts))]
+                writing.append((table.name, written))
+        result.data_files = {name: [one.result() for one in written] for name, written in writing}
     for good in accepted:
         rows = {name: part.num_rows for name, part in good.tables.items()}
         for file in good.files:
@@ -152,10 +167,13 @@ def _read_one(
         reader = reader_for(source, file)
         if reader.name in task.deferred:
             raise _Deferred(reader.name)
-        rows = derive(source, task.config, reader.read(file, task.config))
+        parsed = reader.read(file, task.config)
+        rows = derive(source, task.config, parsed)
         fill = {FILE_ID: primary.file_id, BATCH_ID: task.batch_id, SOURCE_KEY: primary.key}
         tables = _tables(source, rows, fill)
         decided = _Accepted(files, tables, sha256, reader.name)
+        if task.keeps:
+            _in_hand[frozenset(files)] = (parsed, rows)
     except Refused as refused:
         decided = Refusal(refused.error_class, refused.message, refused.location, refused.record)
     except RowsError as error:
@@ -179,7 +197,11 @@ def _tables(source: FileSource, rows: Mapping[str, Any], fill: Mapping[str, str 
         raise RowsError(
             f"`derive` gave no rows for {missing}, and rows for {unknown}, which are no tables of {source.name}"
         )
-    made = {table: to_table(table.schema, rows[table.name], fill) for table in source.tables if table.name in rows}
+    made = {
+        table: to_table(table.schema, rows[table.name], fill, keep_few=True)
+        for table in source.tables
+        if table.name in rows
+    }
     return {table.name: part for table, part in made.items() if part.num_rows or not table.dataset}
 
 
@@ -202,7 +224,7 @@ def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceRes
         if not parts:
             continue
         extra = [name for name in (FILE_ID, BATCH_ID) if name not in own_names(table.schema)]
-        broken = violations(table.schema, pa.concat_tables(parts), [part.num_rows for part in parts], extra)
+        broken = violations(table.schema, concat(parts), [part.num_rows for part in parts], extra)
         for position, violation in broken.items():
             files = having_rows[position].files
             if files[0].file_id not in refused:
@@ -218,12 +240,16 @@ def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceRes
     return [good for good in accepted if good.files[0].file_id not in refused]
 
 
-def _write(task: SliceTask, table: Table, parts: Sequence[pa.Table]) -> str:
+def _pieces(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows of one data file each, of about equal size."""
+    count = -(-rows.num_rows // _FILE_ROWS)
+    size = -(-rows.num_rows // count)
+    return (rows.slice(at, size) for at in range(0, rows.num_rows, size))
+
+
+def _write(task: SliceTask, table: Table, rows: pa.Table) -> str:
     uri = new_data_file(task.folders[table.name], task.batch_id)
-    path = uri.removeprefix("file://")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    rows = pa.concat_tables(parts).cast(arrow_schema(table.schema))
-    pq.write_table(rows, path, compression="zstd", row_group_size=262_144)
+    write_data_file(uri, rows, arrow_schema(table.schema))
     return uri
 
 
@@ -231,6 +257,8 @@ def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, unit: Unit, sh
     """The picture of one accepted file, or record of several. Runs in a reader process."""
     if source.picture is None:
         return None
+    if frozenset(unit) in _in_hand:
+        return source.picture(*_in_hand.pop(frozenset(unit)))
     with closing(fetched(fetcher, [unit])) as to_read:
         _, contents, not_read = next(to_read)
         if not_read:

@@ -157,6 +157,18 @@ class Groups:
         return self.is_done(key) or self.is_shared(key)
 
 
+@dataclass(frozen=True)
+class Adapted:
+    """A source as one run has it: with tables, and a configuration to read by, that are not those that were declared.
+
+    because: what people are told of it.
+    """
+
+    source: FileSource
+    config: BaseModel
+    because: str
+
+
 NO_GROUP = "(no group)"
 _NO_PARTITION = re.compile(r"\.\.\.|[\x00-\x1f]")
 """What Dagster takes in no partition's name."""
@@ -192,6 +204,9 @@ class FileSource:
             setting STRANDLINE_DATE_SHARDS says so for a deployment.
     prepare: the platform and the configuration, to the configuration as reading needs it: with what only the platform
              knows, asked once a run.
+    adapt: the platform, the source, its configuration and the tables that a batch has rows for (None: nothing is read yet), to
+            the source as this run must have it, because the lake's tables are not as declared; None where it is right as it
+            is. Asked before a batch is read and after; what it gives after is read by anew.
     serving: a second store that holds its rows, such as a database behind an API.
     after: sources whose landed files are read before this one's, because reading these leans on them.
     subject: the column that says whose rows they are, as ``table.column``; `strandline forget --subject` goes by it.
@@ -226,6 +241,7 @@ class FileSource:
     kinds: frozenset[str] = field(default_factory=frozenset)
     expect_every: timedelta | None = None
     prepare: Callable[[Platform, Any], BaseModel] | None = None
+    adapt: Callable[[Platform, FileSource, Any, Collection[str] | None], Adapted | None] | None = None
     serving: Serving | None = None
     after: tuple[str, ...] = ()
     subject: str | None = None

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from pipeline_assets import checks, metadata, own_checks
 from pipeline_assets.batch_context import Reporter
+from pipeline_assets.batch_report import BatchReport
 from pipeline_assets.batch_run import preload_for, run_batch
 from pipeline_assets.cancel_watch import CancelWatch
 from pipeline_assets.code_version import code_version, source_code_version
@@ -167,7 +168,7 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
         owners=list(source.owners),
         tags={SOURCE_TAG: source.name},
         description=f"The files of a batch, as the landing store has them. {source.description}",
-        metadata=metadata.raw_metadata(source, platform.landing.uri(source.name)),
+        metadata=metadata.raw_metadata(source, _landing_uri(source, platform)),
         code_version=code_version(frozenset({__name__})),
         freshness_policy=_freshness(source, platform),
         # A run that has nothing to do gives nothing here; Dagster then skips what comes after.
@@ -205,6 +206,10 @@ def _raw_asset(source: FileSource, partitions: dg.PartitionsDefinition, platform
     return raw_files
 
 
+def _landing_uri(source: FileSource, platform: Platform) -> str:
+    return platform.landing.uri(platform.settings.prefix_of(source.name).rstrip("/"))
+
+
 def _table_spec(source: FileSource, table: Table, platform: Platform, told: dict[str, Any]) -> dg.AssetSpec:
     keys = asset_keys(source)
     made_of = (*((table.dataset,) if table.dataset else ()), *table.derived_from)
@@ -226,7 +231,7 @@ def _dataset_spec(source: FileSource, dataset: Dataset, platform: Platform, told
         deps=[raw_key(source)],
         description=dataset.description,
         kinds={"file", *source.kinds},
-        metadata=dataset_metadata(source, dataset, platform.landing.uri(source.name)),
+        metadata=dataset_metadata(source, dataset, _landing_uri(source, platform)),
         **told,
     )
 
@@ -292,9 +297,32 @@ def _tables_asset(
                 continue
             shown = metadata.batch_metadata(source, report, table, is_checked=table is source.tables[0])
             yield dg.MaterializeResult(asset_key=keys[table.name], metadata=shown)
+        _show_undeclared(context, source, report, platform)
         yield from checks.run_check_results(source, keys, report)
 
     return tables
+
+
+def _show_undeclared(
+    context: dg.AssetExecutionContext, source: FileSource, report: BatchReport, platform: Platform
+) -> None:
+    """Tables that only this run has (`FileSource.adapt`) are assets without a definition, which are shown with what is known."""
+    if report.source is None or report.source.tables == source.tables:
+        return
+    partition = _partition_of(context)
+    for table in report.source.tables:
+        if table.name in report.tables and table.name not in source.table_names:
+            uri = platform.lake.location(TableName(source.name, table.name))
+            told = metadata.lake_metadata(report.source, table, uri)
+            shown = metadata.batch_metadata(report.source, report, table, is_checked=False)
+            context.log_event(
+                dg.AssetMaterialization(
+                    dg.AssetKey([source.name, table.name]),
+                    description=table.description,
+                    metadata=told | shown,
+                    partition=partition,
+                )
+            )
 
 
 def _balance_check(source: FileSource, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -325,8 +353,7 @@ def _own_checks(source: FileSource, config: BaseModel, partitions: dg.Partitions
 
 def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:
     """The batch that the run's partition is. Raises Failure for ranges and for partitions that are no batch."""
-    execution = context.op_execution_context if hasattr(context, "op_execution_context") else context
-    key = execution.partition_key if execution.has_partition_key else only_partition(execution.run.tags)
+    key = _partition_of(context)
     if key is None:
         raise dg.Failure(
             "This run covers no partition or a range of them; a run does one batch. Choose one or more partitions and "
@@ -337,6 +364,12 @@ def _batch_of(context: Any, source: FileSource, platform: Platform) -> Batch:
         return get_batch(platform.ledger, source.batch_of(key))
     except NotClaimed as unknown:
         raise dg.Failure(str(unknown), allow_retries=False) from unknown
+
+
+def _partition_of(context: Any) -> str | None:
+    execution = context.op_execution_context if hasattr(context, "op_execution_context") else context
+    key: str | None = execution.partition_key if execution.has_partition_key else only_partition(execution.run.tags)
+    return key
 
 
 def only_partition(tags: Mapping[str, str]) -> str | None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline_assets.columns import Columns, Schema
+from pipeline_assets.columns import Columns, Schema, decoded
+from pipeline_assets.plain_rules import open_columns
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pandera.pandas import DataFrameModel
+    from pandera.pandas import DataFrameModel, DataFrameSchema
 
 _MOST_RULES = 5
 
@@ -38,9 +39,12 @@ def violations(
     if isinstance(schema, Columns):
         return _without_values(schema, table, lengths)
     model = schema
+    rules = model.to_schema()
     own = [name for name in table.column_names if name not in frame_columns]
-    data = to_pandas(model, table.select(own))
-    cases = _failures(model, data)
+    unsure = open_columns(rules, table)
+    if not unsure:
+        return {}
+    cases = _failures(_only(rules, unsure), to_pandas(model, table.select(unsure)))
     if cases is None:
         return {}
     # A rule may fail for a whole column, or for rows that repeat those of another file. Only on its own does each
@@ -49,7 +53,7 @@ def violations(
     found: dict[int, Violation] = {}
     for position in _suspects(cases, lengths):
         alone = table.slice(int(starts[position]), lengths[position]).select(own)
-        cases = _failures(model, to_pandas(model, alone))
+        cases = _failures(rules, to_pandas(model, alone))
         if cases is not None:
             found[position] = _describe(model, cases)
     return found
@@ -70,12 +74,21 @@ def _without_values(schema: Columns, table: pa.Table, lengths: Sequence[int]) ->
     return found
 
 
-def _failures(model: type[DataFrameModel], data: pd.DataFrame) -> pd.DataFrame | None:
+def _only(rules: DataFrameSchema, names: Sequence[str]) -> DataFrameSchema:
+    """The rules of some columns. Rules of whole rows are among them if all columns are."""
+    if len(names) == len(rules.columns):
+        return rules
+    some = rules.select_columns(list(names))
+    some.unique = None
+    return some
+
+
+def _failures(rules: DataFrameSchema, data: pd.DataFrame) -> pd.DataFrame | None:
     """Pandera's table of what broke which rule; None when nothing did."""
     from pandera.errors import SchemaErrors
 
     try:
-        model.validate(data, lazy=True)
+        rules.validate(data, lazy=True)
     except SchemaErrors as errors:
         return errors.failure_cases
     return None
@@ -92,17 +105,20 @@ def _suspects(cases: pd.DataFrame, lengths: Sequence[int]) -> list[int]:
 def to_pandas(schema: Schema, table: pa.Table) -> pd.DataFrame:
     """The table as a frame with the schema's types."""
     if isinstance(schema, Columns):
-        return table.to_pandas()
+        return decoded(table).to_pandas()
     columns = schema.to_schema().columns
     few = [name for name, column in columns.items() if str(column.dtype) == "category" and name in table.column_names]
-    data = table.to_pandas(categories=few)
+    data = decoded(table, but=few).unify_dictionaries().to_pandas(categories=few)
     # Arrow's null makes pandas widen integers, and tables hold small integers widened: give back the model's types.
     for name, column in columns.items():
         if name in few:
             continue
         wanted = getattr(column.dtype, "type", None)
         if name in data and data[name].dtype != wanted and _can_cast(data[name], wanted):
-            cast = data[name].astype(wanted)
+            try:
+                cast = data[name].astype(wanted)
+            except (TypeError, ValueError):  # too large for a type of pandas' own: the rule of types finds it
+                continue
             if not isinstance(wanted, np.dtype) or (cast == data[name]).all():  # else it is too large for its type
                 data[name] = cast
     return data

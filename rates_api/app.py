@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rates_api import health, posting, rates
 from rates_api.database import Database
@@ -17,7 +18,22 @@ from rates_api.service import Service
 from resources.platform import Platform
 
 
-def create_app(platform: Platform, plausible: Plausible) -> FastAPI:
+class Application(FastAPI):
+    """Requests pass the door first, outside of all that FastAPI does; those that come most are answered there."""
+
+    door: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.door(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def others(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+
+
+def create_app(platform: Platform, plausible: Plausible) -> Application:
     """Opens nothing before it is served."""
     settings = platform.settings
     database = Database(platform.serving, settings.api_connections, settings.api_query_seconds)
@@ -31,7 +47,7 @@ def create_app(platform: Platform, plausible: Plausible) -> FastAPI:
         await database.close()
         platform.close()
 
-    app = FastAPI(
+    app = Application(
         title="Strandline rates",
         version="1",
         description="Average prices of moving a container between ports, by day.",
@@ -46,5 +62,10 @@ def create_app(platform: Platform, plausible: Plausible) -> FastAPI:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     add_handlers(app)
-    app.add_middleware(Door, state=service.state, metrics=metrics, rate=settings.api_rate_limit)
+    quick = rates.QuickRates(service)
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        await (quick if quick.wants(scope) else app.others)(scope, receive, send)
+
+    app.door = Door(inside, service.state, metrics, settings.api_rate_limit)
     return app

@@ -9,32 +9,27 @@ from typing import Any
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, QueryCanceled, UndefinedTable
-from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
-from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql.elements import TextClause
 
 from rates_api.errors import Unavailable
+from rates_api.statements import Connection, Given, Statement
 from resources.errors import TransientFailure
 from resources.serving.database import Serving
 
-Asked = tuple[str, Mapping[str, Any]]
+Asked = tuple[Statement[Any], Given]
 
 _OPEN_AGAIN_SECONDS = 1.0
 _SESSION = (
     "-c jit=off",
+    "-c client_encoding=UTF8",
+    # What a statement sees is of one moment, also where there are two.
+    "-c default_transaction_isolation=repeatable\\ read",
     # Statements are prepared, and their plan is as good for any place and day; planning took more than half of the time.
     "-c plan_cache_mode=force_generic_plan",
 )
 _LEAST_OPEN = 2
 _log = logging.getLogger(__name__)
-
-
-def for_psycopg(query: TextClause) -> str:
-    """A query of SQLAlchemy's in psycopg's own words."""
-    # Typed, so that the server need not guess; names stay, for one may stand there twice.
-    return str(query.compile(dialect=dialect()))
 
 
 class Database:
@@ -44,7 +39,7 @@ class Database:
         self._serving = serving
         self._connections = connections
         self._seconds = query_seconds
-        self._pool: AsyncConnectionPool[Any] | None = None
+        self._pool: AsyncConnectionPool[Connection] | None = None
         self._opening: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,13 +63,13 @@ class Database:
                 reason = str(getattr(error, "orig", error)).strip()
                 _log.warning("the serving database does not open yet: %s", reason)
                 await asyncio.sleep(_OPEN_AGAIN_SECONDS)
-        pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
+            connection_class=Connection,
             min_size=min(_LEAST_OPEN, self._connections),
             max_size=self._connections,
             timeout=self._seconds,
-            kwargs={"autocommit": True, "row_factory": namedtuple_row},
-            configure=_configure,
+            kwargs={"autocommit": True},
             open=False,
             name="rates",
         )
@@ -88,8 +83,12 @@ class Database:
             raise Unavailable("the serving database is not there yet; ask again")
         for is_last in (False, True):
             try:
-                async with pool.connection() as connection:
+                connection = await pool.getconn()
+                try:
                     return await _rows(connection, asked)
+                finally:
+                    # A connection whose query was not answered to the end is closed by this, and replaced.
+                    await pool.putconn(connection)
             except (PoolTimeout, PoolClosed) as error:
                 raise Unavailable("the serving database does not answer, or is too busy; ask again") from error
             except QueryCanceled as error:
@@ -109,18 +108,9 @@ class Database:
         return {} if self._pool is None else self._pool.get_stats()
 
 
-async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-
-
-async def _rows(connection: psycopg.AsyncConnection[Any], asked: tuple[Asked, ...]) -> list[list[Any]]:
+async def _rows(connection: Connection, asked: tuple[Asked, ...]) -> list[list[Any]]:
     if len(asked) == 1:
         # One statement sees one moment by itself, and costs one way to the server.
-        return [await _fetched(connection, asked[0])]
+        return [await connection.answer(*asked[0])]
     async with connection.transaction():
-        return [await _fetched(connection, one) for one in asked]
-
-
-async def _fetched(connection: psycopg.AsyncConnection[Any], asked: Asked) -> list[Any]:
-    cursor = await connection.execute(asked[0].encode(), asked[1])
-    return await cursor.fetchall()
+        return [await connection.answer(*one) for one in asked]

@@ -72,20 +72,26 @@ def answer(status: int, faults: Sequence[Fault], headers: Mapping[str, str] | No
 
 
 def add_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(Problem, _told)
+    app.add_exception_handler(RequestValidationError, _told)
     app.add_exception_handler(HTTPException, _of_framework)
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
+def told(path: str, error: Problem | RequestValidationError) -> Response:
+    """What is answered to a request that raised this."""
+    if isinstance(error, RequestValidationError):
+        return _malformed(error)
     if isinstance(error, Unavailable):
-        _log.warning("%s: %s", request.url.path, error)
+        _log.warning("%s: %s", path, error)
     return answer(error.status, error.faults, error.headers)
 
 
-async def _malformed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem | RequestValidationError)
+    return told(request.url.path, error)
+
+
+def _malformed(error: RequestValidationError) -> Response:
     faults = []
     for found in error.errors():
         # The first part is where it stood: query, body, header, path.

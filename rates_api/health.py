@@ -6,15 +6,17 @@ from typing import cast
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
 from starlette.responses import PlainTextResponse, Response
 
 from rates_api.errors import Unavailable, documented
 from rates_api.models import Health
 from rates_api.service import Service
+from rates_api.statements import statement
 
 router = APIRouter(tags=["operations"])
 
-_HAS_RATES = "SELECT EXISTS (SELECT FROM daily_rates LIMIT 1)"
+_HAS_RATES = statement("has_rates", text("SELECT EXISTS (SELECT FROM daily_rates LIMIT 1)"), tuple)
 
 
 @router.get("/healthz", response_model=Health)

@@ -31,10 +31,17 @@ class Metrics:
         self.in_flight = Gauge("strandline_api_in_flight", "requests without an answer yet", registry=self.registry)
         self.registry.register(_Pool(stats))
         ProcessCollector(registry=self.registry)
+        self._of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        """route: as it was declared, so that there are few."""
+        known = method if method in _METHODS else "other"
+        of = self._of.get((known, route, status))
+        if of is None:
+            of = self._requests.labels(known, route, str(status)), self._seconds.labels(route)
+            self._of[known, route, status] = of
+        of[0].inc()
+        of[1].observe(seconds)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -17,11 +17,13 @@ from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Text, bindparam, text
 from starlette.responses import Response
 
 from rates_api.errors import Problem, Unavailable, documented
 from rates_api.models import IdempotencyKey, NewPrice, Posted, RequestId
 from rates_api.service import Service
+from rates_api.statements import statement
 from resources.landing.store import FileChanged, FileGone, LandingStore, ReadOnlyStore, StoreError
 from resources.ledger.queries import newest_of_key
 
@@ -29,9 +31,12 @@ router = APIRouter(tags=["posting"])
 
 FOLDER = "rates/posted/"
 _bearer = HTTPBearer(auto_error=False, description="STRANDLINE_API_TOKEN")
-_KNOWN = (
-    "SELECT EXISTS (SELECT FROM ports WHERE code = %(origin_code)s AND region_slug IS NOT NULL) AS origin_code, "
-    "EXISTS (SELECT FROM ports WHERE code = %(destination_code)s AND region_slug IS NOT NULL) AS destination_code"
+_KNOWN = statement(
+    "known_ports",
+    text(
+        "SELECT code FROM ports WHERE code IN (:origin_code, :destination_code) AND region_slug IS NOT NULL"
+    ).bindparams(bindparam("origin_code", type_=Text), bindparam("destination_code", type_=Text)),
+    lambda row: str(row[0]),
 )
 
 
@@ -94,9 +99,9 @@ async def _check(service: Service, price: NewPrice) -> None:
     if not limits.price_min <= price.price <= limits.price_max:
         raise Problem(400, f"expected a price from {limits.price_min:g} to {limits.price_max:g}", "price")
     codes = {"origin_code": price.origin_code, "destination_code": price.destination_code}
-    known = (await service.database.ask((_KNOWN, codes)))[0][0]
+    (known,) = await service.database.ask((_KNOWN, codes))
     for field, code in codes.items():
-        if not getattr(known, field):
+        if code not in known:
             raise Problem(400, f"{code} is no known port's code", field)
 
 

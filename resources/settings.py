@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         Field(description="By source, as JSON: how its keys are sharded by date, and when a shard is closed."),
     ] = {}
 
+    folders: Annotated[
+        dict[str, str],
+        NoDecode,
+        Field(description="Where a source's files land, if not in the folder of its name, such as `health=app-1`."),
+    ] = {}
+
     ledger_url: Annotated[
         SecretStr | None,
         Field(description="postgresql://user:password@host/database of the ledger; default SQLite in <home>."),
@@ -164,6 +170,9 @@ class Settings(BaseSettings):
     compact_target_mb: Annotated[
         int, Field(ge=1, le=4096, description="Size up to which maintenance merges small data files, MiB.")
     ] = 128
+    compact_small_files: Annotated[
+        int, Field(ge=4, description="With more small data files in a table than this, maintenance does not wait.")
+    ] = 100
     lake_keep_hours: Annotated[
         float, Field(ge=0, description="How long maintenance keeps snapshots and files that are not used any more.")
     ] = 24.0
@@ -221,16 +230,25 @@ class Settings(BaseSettings):
         Field(description="Log lines for people (text) or machines (json); auto decides by who reads them."),
     ] = "auto"
 
-    @field_validator("expect_every_hours", "group_quiet_seconds", "max_runs_of", mode="before")
+    @field_validator("expect_every_hours", "group_quiet_seconds", "max_runs_of", "folders", mode="before")
     @classmethod
     def _number_by_source(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            unit = "RUNS" if info.field_name == "max_runs_of" else str(info.field_name).rpartition("_")[2].upper()
+            units = {"max_runs_of": "RUNS", "folders": "FOLDER"}
+            unit = units.get(str(info.field_name), str(info.field_name).rpartition("_")[2].upper())
             raise ValueError(f"expected SOURCE={unit}, several with commas between them")
         return {name.strip(): number.strip() for name, _, number in pairs}
+
+    @field_validator("folders")
+    @classmethod
+    def _plain_folders(cls, value: dict[str, str]) -> dict[str, str]:
+        for folder in value.values():
+            if not folder.isprintable() or any(part in {"", ".", ".."} for part in folder.rstrip("/").split("/")):
+                raise ValueError(f"{folder!r} is no folder; expected one such as app-1/exports, in the landing store")
+        return {name: folder.rstrip("/") for name, folder in value.items()}
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -339,6 +357,10 @@ class Settings(BaseSettings):
     def landing_folder(self) -> Path | None:
         """The folder where files land; None when they land in a bucket."""
         return None if isinstance(self.landing, S3Address) else self.landing or self.home / "landing"
+
+    def prefix_of(self, source: str) -> str:
+        """What the keys of a source's files begin with: its folder in the landing store, with the slash."""
+        return f"{self.folders.get(source, source)}/"
 
     @property
     def ledger_address(self) -> str:

@@ -34,6 +34,7 @@ _PLURAL = {
     AlertKind.STALE: "reports of late files",
     AlertKind.RECONCILER: "findings of the reconciler",
     AlertKind.TICK_FAILED: "sensors and schedules fail",
+    AlertKind.NEW_VERSION: "datasets got a new version",
 }
 _WHAT_TO_DO = {
     "invalid_auth": "Correct STRANDLINE_SLACK_TOKEN",

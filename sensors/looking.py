@@ -81,7 +81,7 @@ def look_for_arrivals(
         platform.ledger,
         platform.landing,
         source.name,
-        source.prefix,
+        settings.prefix_of(source.name),
         settle_seconds=settings.settle_seconds,
         budget_seconds=settings.tick_budget_seconds,
         # Nothing but listing is left when the queue does not answer.
@@ -120,7 +120,7 @@ def _told_by_queue(platform: Platform, source: FileSource) -> tuple[list[str], s
     if platform.queue is None:
         return [], ""
     sources = (*SOURCES, source)
-    prefixes = {one.name: one.prefix for one in sources}
+    prefixes = {one.name: platform.settings.prefix_of(one.name) for one in sources}
     deliveries = {one.name: one.delivery for one in sources}
     budget = platform.settings.tick_budget_seconds / 4
     try:

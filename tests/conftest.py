@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from resources.landing.folder import FolderStore
@@ -17,6 +18,12 @@ from resources.platform import Platform
 from resources.settings import Settings
 from tests.log_lines import LEDGER_URL
 from tests.long import is_long
+
+# No example fails for a machine's being slow or busy.
+hypothesis.settings.register_profile(
+    "unhurried", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ OF_RAW_FILES = (*OF_ASSET, "takes", "land a file")
 OF_DATASET = (*OF_ASSET, "dagster/column_lineage", "tables")
 OF_PRODUCT = ("dagster/uri", "dagster/code_references", "made of", "up to date?")
 OF_AGGREGATE = (*OF_TABLE, "made from", "one row for each")
+OF_OPERATION = ("dagster/code_references", "by hand")
 PARTITIONS = "partitions_def"
 ATTRIBUTES = ("description", "owners", "kinds", "group_name", "code_version", PARTITIONS)
 
@@ -38,7 +39,12 @@ def _missing_of(
     spec: dg.AssetSpec, by_key: Mapping[dg.AssetKey, dg.AssetSpec], *, needs_freshness: bool
 ) -> Iterator[str]:
     is_aggregate = "made from" in spec.metadata
-    yield from (name for name in ATTRIBUTES if not getattr(spec, name) and not (is_aggregate and name == PARTITIONS))
+    is_operation = "by hand" in spec.metadata
+    of_no_batch = is_aggregate or is_operation
+    yield from (name for name in ATTRIBUTES if not getattr(spec, name) and not (of_no_batch and name == PARTITIONS))
+    if is_operation:
+        yield from (name for name in OF_OPERATION if not spec.metadata.get(name))
+        return
     is_product = "dagster/column_schema" not in spec.metadata and "dagster/storage_kind" not in spec.metadata
     if spec.key.path[-1] == "raw_files":
         wanted = OF_RAW_FILES

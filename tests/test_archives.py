@@ -20,7 +20,13 @@ from pipeline_assets.archives import ArchiveLimits, is_packed, is_zip, open_arch
 from pipeline_assets.landed_file import LandedFile, Refused
 
 LIMITS = ArchiveLimits(
-    members=20, member_bytes=5_000_000, total_bytes=8_000_000, ratio=100, name_bytes=100, setting="STRANDLINE_X"
+    members=20,
+    member_bytes=5_000_000,
+    total_bytes=8_000_000,
+    ratio=100,
+    name_bytes=100,
+    setting="STRANDLINE_X",
+    members_setting="STRANDLINE_MEMBERS",
 )
 
 
@@ -103,13 +109,14 @@ def test_encrypted() -> None:
 def test_too_many_members() -> None:
     refused = refusal(zipped(*((f"{n}.csv", b"") for n in range(21))))
     assert refused.error_class == "archive_too_large"
-    assert "21 members; expected 20 at most" in refused.message
+    assert "21 members; expected 20 at most. Split it or raise STRANDLINE_MEMBERS." in refused.message
 
 
 def test_a_directory_that_is_too_large_is_not_loaded() -> None:
     data = zipped(*((f"{n:05d}{'x' * 60}.csv", b"") for n in range(2000)))
     refused = refusal(data)
     assert "its directory has" in refused.message
+    assert "or raise STRANDLINE_MEMBERS." in refused.message
 
 
 def test_members_and_all_of_them_are_limited() -> None:

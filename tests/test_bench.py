@@ -23,8 +23,9 @@ BEGINS = {
     "planning": ["a tick", "entering 20"],
     "bucket": ["one reader"],
     "scale": [
-        *["`strandline files"] * 4, *["`strandline explain`"] * 2, "`strandline status`,", "SQL over", "SQL over", "committing a",
-        "`strandline reconcile`", "SQL over", "SQL over", "committing a", "40 notifications", "20 notifications", "keys of", "keys of",
+        *["`strandline files"] * 7, *["`strandline explain`"] * 2, "`strandline status`,", "SQL over", "SQL over", "committing a",
+        "`strandline reconcile`", "SQL over", "SQL over", "committing a", "SQL over", "SQL over", "40 notifications", "20 notifications",
+        "keys of", "keys of",
     ],
     "ocean": ["reading a", "a batch"],
     "health": ["20 task", "500 rows"],

@@ -19,6 +19,9 @@ from click.testing import CliRunner, Result
 import cli.drain
 from cli.main import main
 from pipeline_assets import registry
+from resources.lake.lake import TableName
+from resources.ledger import queries
+from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import list_files
 from resources.platform import Platform
 from resources.settings import Settings
@@ -248,6 +251,39 @@ def test_drain_ends_with_3_when_a_batch_is_held_and_release_moves_it_on(
     assert "There is no batch 'nosuch'" in strandline("release", "nosuch", exit_code=2).stderr
 
 
+def test_a_drain_merges_small_data_files_once_many_piled_up(
+    strandline: Person, folder: Path, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.drain, "_BATCHES_BETWEEN_LOOKS_AT_THE_LAKE", 5)
+    strandline.environment |= {"STRANDLINE_COMPACT_SMALL_FILES": "4", "STRANDLINE_BATCH_MAX_FILES": "1"}
+    for number in range(6):
+        write(folder / f"day/{number}.csv", toy(number))
+    strandline("land", "toy", "day")
+    assert "10 small data files merged, because many had piled up" in strandline("drain").stdout
+    published = published_snapshots(platform.ledger, "toy")
+    # After the fifth batch the five of each of the two tables became one; one came since.
+    left = {name: len(platform.lake.data_files(TableName("toy", name), published[name])) for name in TOY.table_names}
+    assert set(left.values()) == {2}, left
+    assert len(list_files(platform.ledger, state="committed")) == 6
+    assert "\n6\n" in strandline("sql", "SELECT count(*) FROM toy.readings", "--format", "csv").stdout
+    assert "merged" not in strandline("drain").stdout
+
+
+def test_a_drain_whose_maintenance_fails_says_so(
+    strandline: Person, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "a.csv")
+    strandline("land", "toy", "a.csv")
+
+    def broken(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("resources.lake.maintenance.count_small", broken)
+    result = strandline("drain", exit_code=1)
+    assert result.stdout == "1 batch run: 1 committed\n"
+    assert "FAILED: maintenance of toy: OSError: No space left on device" in result.stderr
+
+
 def test_what_a_script_needs_is_there_as_json(strandline: Person, folder: Path) -> None:
     for number in range(6):
         write(folder / f"day/{number}.csv", "toy\nrubbish\n")
@@ -328,12 +364,30 @@ def test_files(drained: Person) -> None:
     for arguments, keys in {
         ("--state", "committed"): {"toy/good.csv", "toy/day/good.csv"},
         ("--key", "day"): {"toy/day/good.csv"},
+        ("--key", "toy/da"): {"toy/day/good.csv"},
+        ("--key", "oy/day/go", "--limit", "0"): {"toy/day/good.csv"},
+        ("--key", "good.csv", "--source", "toy", "--state", "committed"): {"toy/good.csv", "toy/day/good.csv"},
+        ("--key", "good.csv", "--state", "quarantined"): set(),
         ("--batch", by_key["toy/bad.csv"]["batch_id"]): set(by_key),
         ("--source", "ecg"): set(),
     }.items():
         assert {one["key"] for one in json.loads(drained("files", "--json", *arguments).stdout)} == keys
     assert len(json.loads(drained("files", "--json", "--limit", "2").stdout)) == 2
     assert len(json.loads(drained("files", "--json", "--limit", "0").stdout)) == 3
+
+
+def test_files_says_when_not_every_key_was_looked_through(drained: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "_LOOKED_THROUGH", 1)
+    for form in ((), ("--json",)):
+        result = drained("files", "--key", "nothing", *form)
+        assert (
+            "Of all but the newest 1 files, those were looked for of whose keys 'nothing' is the last part"
+            in result.stderr
+        )
+        assert "--limit 0" in result.stderr
+    assert "looked for" not in drained("files", "--key", "nothing", "--limit", "0").stderr
+    assert "looked for" not in drained("files", "--key", "toy/nothing").stderr
+    assert "toy/bad.csv" in drained("files", "--key", "bad.csv").stdout
 
 
 def test_explain(drained: Person) -> None:

@@ -10,15 +10,20 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sqlalchemy import update
 
+from pipeline_assets.batch_run import run_batch
+from pipeline_assets.checks import balance_results
 from pipeline_assets.code_version import source_code_version
 from pipeline_assets.columns import ColumnInfo, Columns, RowsError, arrow_schema, columns_of, to_table
 from pipeline_assets.definitions import Overrides, build_defs
 from pipeline_assets.lineage import column_lineage
 from pipeline_assets.operations.balance import balance
 from pipeline_assets.operations.erasure import forget
+from pipeline_assets.operations.maintain import maintain
 from pipeline_assets.operations.reconcile import reconcile
-from pipeline_assets.source import FileSource, Table
+from pipeline_assets.shown_tables import shown_tables
+from pipeline_assets.source import Adapted, FileSource, NoConfig, Table
 from pipeline_assets.source_check import Judgement, SourceCheck
 from pipeline_assets.source_defs import asset_keys
 from pipeline_assets.validation import violations
@@ -26,10 +31,11 @@ from resources.lake.lake import TableName
 from resources.lake.sql import run_query
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import list_files, row_counts
+from resources.ledger.tables import file_rows
 from resources.platform import Platform
 from tests import metadata_contract as contract
 from tests.conftest import Put
-from tests.running import look_and_run, next_batch, rows_of, run, states
+from tests.running import Silent, look_and_run, next_batch, rows_of, run, states
 from tests.toy_datasets import DATASETS, MANY, TABLES_EACH, Documents, columns_of_dataset, content, table
 from tests.toy_source import TOY
 
@@ -371,3 +377,64 @@ def test_a_source_s_own_check_sees_the_rows_of_the_batch(
 def test_a_check_of_something_else_is_refused_by_name(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"check many\.few_tables is of .*, which the source does not have"):
         replace(MANY, checks=(replace(CHECK, **changes),))  # type: ignore[arg-type]
+
+
+# --- a source that a run has with other tables than were declared
+
+
+def renamed(platform: Platform, source: FileSource, config: object, tables: object) -> Adapted | None:
+    """Rows for walk_0 go to a table of another name, once it is known that there are some."""
+    if tables is None or "walk_0" not in tables:  # type: ignore[operator]
+        return None
+    other = tuple(replace(one, name="walk_9000") if one.name == "walk_0" else one for one in source.tables)
+    return Adapted(replace(source, tables=other, derive=derive_renamed), NoConfig(), "walk_0 is walk_9000 today")
+
+
+def derive_renamed(rows: object, config: NoConfig) -> dict[str, object]:
+    made = MANY.derive(rows, config) if MANY.derive else {}
+    return {"walk_9000" if name == "walk_0" else name: table for name, table in made.items()}
+
+
+def test_a_run_may_have_other_tables_than_were_declared(platform: Platform, put: Put) -> None:
+    source = replace(MANY, adapt=renamed)
+    put("many/a", content(walk_0=[1, 2], sleep_3=[3]))
+    batch = next_batch(platform, source)
+    heard = Silent()
+    report = run_batch(platform, source, NoConfig(), batch.batch_id, "run-1", heard, hold_when_stopped=lambda: True)
+    assert heard.said == ["walk_0 is walk_9000 today"]
+    assert set(report.tables) == {"documents", "walk_9000", "sleep_3"}
+    assert values(platform, "walk_9000") == [1, 2]
+    assert report.source is not None
+    assert set(shown_tables(platform, source, snapshots(platform))) == {*MANY.table_names, "walk_9000"}
+    found = balance(platform, source)
+    assert found.balanced
+    assert found.rows["walk_9000"] == 2
+    results = {
+        one.asset_key.path[-1]: one for one in balance_results(platform, source, asset_keys(source), batch.batch_id)
+    }
+    assert results["documents"].description == "3 rows of 1 files", "what no asset stands for shows at the first one"
+
+    (row,) = list_files(platform.ledger)
+    with platform.ledger.write() as connection:
+        connection.execute(update(file_rows).where(file_rows.c.table_name == "walk_9000").values(rows=5))
+    found = balance(platform, source)
+    assert found.differing == {"walk_9000": [row.file_id]}
+    results = {
+        one.asset_key.path[-1]: one for one in balance_results(platform, source, asset_keys(source), batch.batch_id)
+    }
+    assert not results["documents"].passed
+    assert reconcile(platform, source).read_again == [row.file_id]
+
+
+def test_rows_of_undeclared_tables_are_kept_up(platform: Platform, put: Put) -> None:
+    source = replace(MANY, adapt=renamed)
+    for number in range(6):
+        put(f"many/{number}", content(walk_0=[number]))
+        run_batch(
+            platform, source, NoConfig(), next_batch(platform, source).batch_id, f"run-{number}", Silent(),
+            hold_when_stopped=lambda: True,
+        )  # fmt: skip
+    done = maintain(platform, source, "maintenance")
+    assert done.merged >= 6
+    assert sorted(value or 0 for value in values(platform, "walk_9000")) == [0, 1, 2, 3, 4, 5]
+    assert balance(platform, source).balanced

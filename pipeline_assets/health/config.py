@@ -24,6 +24,10 @@ def _study_pattern(value: str) -> str:
     return value
 
 
+Versions = tuple[tuple[str, str], ...]
+"""Datasets as the mapping names them, each with the version that its documents go to, in order."""
+
+
 class HealthConfig(BaseModel):
     """Where the mapping files are, and the sizes up to which archives are unpacked."""
 
@@ -58,13 +62,46 @@ class HealthConfig(BaseModel):
         description="regular expression of whole keys with a group `study`; a key that it does not match is of no study",
     )
 
+    breaking_change: Literal["open", "hold"] = Field(
+        "open",
+        description="what becomes of a batch whose dataset's tables cannot take a change of its schema: a new version of the "
+        "dataset is opened for it, or it is held for a person to do so",
+    )
+    listing: Annotated[str | None, BeforeValidator(_none_from_text)] = Field(
+        None,
+        description="the records that the source has: a .csv, .json or .ndjson file, python:MODULE:FUNCTION, or synapse:VIEW; "
+        "with it, completeness is looked at by schedule",
+    )
+    candidate_schemas: Annotated[Path | None, BeforeValidator(_none_from_text)] = Field(
+        None, description="folder of schemas that the asset health/sample tries, unless its run names another"
+    )
+
     @property
     def limits(self) -> ArchiveLimits:
         size = int(self.max_unpacked_mb * 1e6)
         return ArchiveLimits(
-            members=self.max_members, member_bytes=size, total_bytes=size, setting="STRANDLINE_HEALTH_MAX_UNPACKED_MB"
+            members=self.max_members,
+            member_bytes=size,
+            total_bytes=size,
+            setting="STRANDLINE_HEALTH_MAX_UNPACKED_MB",
+            members_setting="STRANDLINE_HEALTH_MAX_MEMBERS",
         )
+
+    @property
+    def opened(self) -> Versions:
+        """The versions that breaking changes opened; only a run knows them."""
+        return ()
 
     @property
     def max_document_bytes(self) -> int:
         return int(self.max_document_mb * 1e6)
+
+
+class RunConfig(HealthConfig):
+    """The same with the versions of datasets that a run reads for."""
+
+    versions: Versions = ()
+
+    @property
+    def opened(self) -> Versions:
+        return self.versions

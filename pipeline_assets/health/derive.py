@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline_assets.archives import Member, open_archive
-from pipeline_assets.health.config import HealthConfig
+from pipeline_assets.health.config import HealthConfig, Versions
 from pipeline_assets.health.flatten import Document, rows_of
 from pipeline_assets.health.json_pieces import pieces_of
-from pipeline_assets.health.read import Record, RecordFile, loaded_mapping
+from pipeline_assets.health.read import Record, RecordFile, loaded_mapping, versioned_mapping
 from pipeline_assets.health.tables import DatasetPlan, dataset_plan
 from pipeline_assets.health.validate import Context, Validator, Verdict, missing_references, report
 from pipeline_assets.health.waivers import Waiver, read_waivers
@@ -56,9 +56,7 @@ class _Deriving:
     def derived(self) -> Derived:
         with open_archive(self._record.file, self._config.limits) as members:
             try:
-                tables = rows_of(
-                    _Plans(self._config.schemas), self._documents({member.name: member for member in members})
-                )
+                tables = rows_of(_Plans(self._config), self._documents({member.name: member for member in members}))
             except RecursionError as error:
                 raise Refused(
                     "too_deep", "a document is nested too deep to be checked or kept. Expected some 200 levels at most"
@@ -138,18 +136,18 @@ class _Deriving:
 class _Plans(dict[str, DatasetPlan]):
     """Plans of datasets, made when they are asked for and kept for the process."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, config: HealthConfig) -> None:
         super().__init__()
-        self._folder = folder
+        self._config = config
 
     def __missing__(self, dataset: str) -> DatasetPlan:
-        self[dataset] = plan = _plan(self._folder, dataset)
+        self[dataset] = plan = _plan(self._config.schemas, self._config.opened, dataset)
         return plan
 
 
 @lru_cache(maxsize=1024)
-def _plan(folder: Path | None, dataset: str) -> DatasetPlan:
-    return dataset_plan(loaded_mapping(folder), dataset)
+def _plan(folder: Path | None, opened: Versions, dataset: str) -> DatasetPlan:
+    return dataset_plan(versioned_mapping(folder, opened), dataset)
 
 
 @lru_cache(maxsize=8)

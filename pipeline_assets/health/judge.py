@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from pipeline_assets.health.read import loaded_mapping
 from pipeline_assets.source_check import Judgement, SourceCheck
 
 if TYPE_CHECKING:
@@ -25,6 +26,19 @@ def unmapped(rows: pd.DataFrame, config: Any) -> Judgement:
         else f"every file with a schema has a dataset ({len(rows)} files)"
     )
     return Judgement(not found, said, {"files": len(found), "schemas": len(files)}, shown)
+
+
+def versions(rows: pd.DataFrame, config: Any) -> Judgement:
+    declared = set(loaded_mapping(config.schemas).datasets)
+    files = Counter(name for name in rows["dataset"].dropna() if name not in declared)
+    shown = [{"version": name, "files": count} for name, count in sorted(files.items())[:_MOST]]
+    said = (
+        f"{sum(files.values())} files are in versions that were opened because tables could not take a change of schema: "
+        f"{', '.join(sorted(files)[:_MOST])}. See: strandline health schemas; with --open they are declared"
+        if files
+        else "every file is in a dataset of the mapping"
+    )
+    return Judgement(not files, said, {"files": sum(files.values()), "versions": len(files)}, shown)
 
 
 def waived(rows: pd.DataFrame, config: Any) -> Judgement:
@@ -59,6 +73,13 @@ CHECKS = (
         "Every file with a JSON schema has a dataset: no new schema is left out without a word.",
         ("recordid", "schema_id", "status"),
         unmapped,
+    ),
+    SourceCheck(
+        "new_versions",
+        "documents",
+        "No dataset had to get a new version, because its tables could not take a change of its schema; or it is declared by now.",
+        ("dataset",),
+        versions,
     ),
     SourceCheck(
         "waivers_used",

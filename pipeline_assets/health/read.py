@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from pipeline_assets.archives import Member, is_zip, open_archive
-from pipeline_assets.health.config import HealthConfig
+from pipeline_assets.health.config import HealthConfig, Versions
 from pipeline_assets.health.json_pieces import pieces_of
 from pipeline_assets.health.mapping import Mapping, SchemaChoice
 from pipeline_assets.landed_file import LandedFile, Refused
@@ -82,9 +82,20 @@ def loaded_mapping(folder: Path | None) -> Mapping:
     return Mapping.load(folder)
 
 
+def mapping_of(config: HealthConfig) -> Mapping:
+    """The mapping that a configuration reads by, with the versions of datasets that breaking changes opened."""
+    return versioned_mapping(config.schemas, config.opened)
+
+
+@lru_cache(maxsize=8)
+def versioned_mapping(folder: Path | None, opened: Versions) -> Mapping:
+    mapping = loaded_mapping(folder)
+    return mapping.with_versions(dict(opened)) if opened else mapping
+
+
 def read_archive(file: LandedFile, config: HealthConfig) -> Record:
     """What an archive is. Refused: what `open_archive` refuses, `no_annotations`, `bad_annotations`, `bad_json`."""
-    mapping = loaded_mapping(config.schemas)
+    mapping = mapping_of(config)
     annotations = annotations_of(file)
     with open_archive(file, config.limits) as members:
         there = [member for member in members if not member.is_litter]

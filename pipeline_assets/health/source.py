@@ -8,6 +8,7 @@ from pipeline_assets.health import examples, schema
 from pipeline_assets.health.config import HealthConfig
 from pipeline_assets.health.declare import declared
 from pipeline_assets.health.judge import CHECKS
+from pipeline_assets.health.operations.versions import adapt
 from pipeline_assets.health.read import loaded_mapping, read_archive, recognise_archive
 from pipeline_assets.health.rows import DOCUMENTS, RECORDS, rows_of_record
 from pipeline_assets.health.schemas import MappingError
@@ -40,6 +41,7 @@ def health_source(config: HealthConfig) -> FileSource:
         records=with_sidecars(waits=config.sidecar == "wait", wanted="an archive"),
         derive=rows_of_record,
         config=HealthConfig,
+        adapt=adapt,
         on_conflict="For a schema of a health app: strandline health schemas",
         subject=f"{RECORDS}.healthcode",
         preload=("orjson", "jsonschema", "fastjsonschema", "referencing", "yaml"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline_assets.columns import FEW
 from pipeline_assets.ocean import qartod, quality
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.extent import extent_of
-from pipeline_assets.ocean.flags import WOCE, check_flags
+from pipeline_assets.ocean.flags import WOCE, among, check_flags
 from pipeline_assets.ocean.levels import Levels, inversions, levels_of
 from pipeline_assets.ocean.parameters import SALINITY, TEMPERATURE
 from pipeline_assets.ocean.read.cruise_file import NO_FLAG, CruiseFile, Parameter, group_of, stem
@@ -36,10 +39,10 @@ def tables(file: CruiseFile, config: OceanConfig) -> dict[str, Rows]:
     judged = [_judge(file, one, order, months, inverted, config) for one in file.parameters]
     casts = _casts(file, cruise, levels, config)
     statistics = statistics_rows(file, cruise, judged)
-    observations = _observations(file, cruise, judged)
+    of_casts = _of_casts(file, cruise)
     return {
-        "observations": observations,
-        "levels": _levels(file, cruise, levels, inverted),
+        "observations": _observations(file, of_casts, judged),
+        "levels": _levels(file, of_casts, levels, inverted),
         "casts": casts,
         "parameter_stats": statistics,
         "findings": _findings(file, cruise),
@@ -65,91 +68,95 @@ def _judge(
     return Judged(one, flags, qartod.worst(tests, file.rows))
 
 
-def _category(codes: NDArray[Any], names: Any) -> pd.Categorical:
+def _category(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:
     """A column of few different texts: codes into `names`; -1 where there is none. Equal names become one."""
     found: dict[Any, int] = {}
     as_unique = np.array([-1 if name is None else found.setdefault(name, len(found)) for name in names], dtype=np.int32)
     mapped = np.where(codes >= 0, as_unique[codes], -1) if len(as_unique) else np.full(len(codes), -1, dtype=np.int32)
-    return pd.Categorical.from_codes(mapped, categories=pd.Index(list(found), dtype=object))
+    return _coded(mapped.astype(np.int32, copy=False), list(found))
 
 
-def _texts(values: NDArray[Any] | None, rows: int) -> pd.Categorical:
+def _coded(codes: NDArray[np.int32], names: list[str]) -> pa.DictionaryArray:
+    missing = codes < 0
+    indices = pa.array(codes, mask=missing if missing.any() else None)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def _texts(values: NDArray[Any] | None, rows: int) -> pa.DictionaryArray:
     """A column of texts, missing where they are empty."""
     if values is None:
-        return pd.Categorical.from_codes(np.full(rows, -1), categories=pd.Index([], dtype=object))
+        return pa.nulls(rows, FEW)
     codes, names = pd.factorize(np.array([value or None for value in values], dtype=object))
-    return pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype=object))
+    return _coded(codes.astype(np.int32), list(names))
 
 
-def _flags(values: NDArray[np.int16]) -> Any:
-    return pd.arrays.IntegerArray(values, values == NO_FLAG)
+def _flags(values: NDArray[np.int16] | None, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, pa.int16())
+    missing = values == NO_FLAG
+    return pa.array(values, mask=missing if missing.any() else None)
 
 
-def _of_casts(file: CruiseFile, cruise: NDArray[Any], index: NDArray[np.int32]) -> Rows:
+def _of_casts(file: CruiseFile, cruise: NDArray[Any]) -> Rows:
+    index = file.cast_index
     return {
         "cruise": _category(index, cruise),
         "station": _category(index, [cast.station for cast in file.casts]),
         "cast_number": _category(index, [cast.number for cast in file.casts]),
-        "cast_index": index,
+        "cast_index": pa.array(index),
     }
 
 
-def _observations(file: CruiseFile, cruise: NDArray[Any], judged: list[Judged]) -> Rows:
-    """One row for each value, parameter by parameter, so that one parameter's values lie together in the data files."""
-    everywhere = np.arange(file.rows, dtype=np.int32)
-    at = [
-        everywhere if one.parameter.present is None else np.flatnonzero(one.parameter.present).astype(np.int32)
-        for one in judged
-    ]
-    lengths = [len(rows) for rows in at]
-    row = np.concatenate(at) if at else everywhere[:0]
-    number = np.repeat(np.arange(len(judged), dtype=np.int32), lengths)
-    no_flags = np.full(file.rows, NO_FLAG, dtype=np.int16)
-    flags = _stacked([no_flags if one.parameter.flags is None else one.parameter.flags for one in judged], at, np.int16)
+def _observations(file: CruiseFile, of_casts: Rows, judged: list[Judged]) -> Rows:
+    """One row for each value of each parameter, parameter by parameter, so that one parameter's values lie together in the
+    data files. A column has a piece for each parameter; parameters share what is equal for them, so little is copied."""
+    everywhere = {
+        **of_casts,
+        "row": pa.array(np.arange(file.rows, dtype=np.int32)),
+        "pressure_dbar": pa.array(file.pressure, from_pandas=True),
+    }
     parameters = [one.parameter for one in judged]
+    at = [None if one.present is None else np.flatnonzero(one.present) for one in parameters]
+    sizes = [file.rows if rows is None else len(rows) for rows in at]
+
+    def pieces(arrays: Iterable[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
+        made = [array if rows is None else array.take(pa.array(rows)) for array, rows in zip(arrays, at, strict=True)]
+        return pa.chunked_array(made, type=kind)
+
+    def named(names: list[str | None]) -> pa.ChunkedArray:
+        found = list(dict.fromkeys(name for name in names if name is not None))
+        codes = [-1 if name is None else found.index(name) for name in names]
+        made = [_coded(np.full(size, code, dtype=np.int32), found) for code, size in zip(codes, sizes, strict=True)]
+        return pa.chunked_array(made, type=FEW)
+
+    flags = [_judgements(one) for one in judged]
     return {
-        **_of_casts(file, cruise, file.cast_index[row]),
-        "row": row,
-        "pressure_dbar": file.pressure[row],
-        "parameter": _category(number, [one.name for one in parameters]),
-        "standard_name": _category(number, [one.standard_name for one in parameters]),
-        "unit": _category(number, [one.unit for one in parameters]),
-        "value": _stacked([one.values for one in parameters], at, np.float64),
-        "text": _text_column(parameters, at),
-        "flag": _flags(flags),
-        "qartod": _stacked([one.worst for one in judged], at, np.int8),
-        **{f"qartod_{test}": _stacked([one.flags[test] for one in judged], at, np.int8) for test in quality.TESTS},
+        **{name: pieces([array] * len(judged), array.type) for name, array in everywhere.items()},
+        "parameter": named([one.name for one in parameters]),
+        "standard_name": named([one.standard_name for one in parameters]),
+        "unit": named([one.unit for one in parameters]),
+        "value": pieces([pa.array(one.values, from_pandas=True) for one in parameters], pa.float64()),
+        "text": pieces([_texts(one.text, file.rows) for one in parameters], FEW),
+        "flag": pieces([_flags(one.flags, file.rows) for one in parameters], pa.int16()),
+        "qartod": pieces([pa.array(one.worst).cast(pa.int32()) for one in judged], pa.int32()),
+        **{f"qartod_{test}": pieces([one[test] for one in flags], pa.int32()) for test in quality.TESTS},
     }
 
 
-def _stacked(arrays: list[NDArray[Any]], at: list[NDArray[np.int32]], dtype: Any) -> NDArray[Any]:
-    if not arrays:
-        return np.empty(0, dtype=dtype)
-    return np.concatenate(
-        [array if len(rows) == len(array) else array[rows] for array, rows in zip(arrays, at, strict=True)]
-    )
+def _judgements(one: Judged) -> dict[str, pa.Array]:
+    """The flags of each test, as tables have them. Tests that were not done share theirs."""
+    made = {id(flags): pa.array(flags).cast(pa.int32()) for flags in one.flags.values()}
+    return {test: made[id(flags)] for test, flags in one.flags.items()}
 
 
-def _text_column(parameters: list[Parameter], at: list[NDArray[np.int32]]) -> pd.Categorical:
-    lengths = [len(rows) for rows in at]
-    if all(one.text is None for one in parameters):
-        return _texts(None, sum(lengths))
-    parts = [
-        np.full(length, None, dtype=object) if one.text is None else one.text[rows]
-        for one, rows, length in zip(parameters, at, lengths, strict=True)
-    ]
-    return _texts(np.concatenate(parts), sum(lengths))
-
-
-def _levels(file: CruiseFile, cruise: NDArray[Any], levels: Levels, inverted: NDArray[np.int8]) -> Rows:
+def _levels(file: CruiseFile, of_casts: Rows, levels: Levels, inverted: NDArray[np.int8]) -> Rows:
     rows = file.rows
-    no_flags = np.full(rows, NO_FLAG, dtype=np.int16)
     return {
-        **_of_casts(file, cruise, file.cast_index),
+        **of_casts,
         "row": np.arange(rows, dtype=np.int32),
         "sample": _texts(file.sample, rows),
         "bottle": _texts(file.bottle, rows),
-        "bottle_flag": _flags(no_flags if file.bottle_flags is None else file.bottle_flags),
+        "bottle_flag": _flags(file.bottle_flags, rows),
         "time": _utc(levels.time),
         "latitude": levels.latitude,
         "longitude": levels.longitude,
@@ -254,11 +261,11 @@ def _findings(file: CruiseFile, cruise: NDArray[Any]) -> Rows:
 
 
 def _files(file: CruiseFile, cruise: NDArray[Any], levels: Levels, statistics: Rows) -> Rows:
-    extent = extent_of(levels.latitude, levels.longitude)
+    extent = extent_of(*_positions(file, levels))
     known = levels.time[~np.isnat(levels.time)]
     severities = [one.severity for one in file.findings]
     bad = sum(
-        int(np.isin(one.flags, BAD[one.flag_scheme]).sum())
+        int(among(one.flags, BAD[one.flag_scheme]).sum())
         for one in file.parameters
         if one.flags is not None and one.flag_scheme in WOCE & BAD.keys()
     )
@@ -286,6 +293,14 @@ def _files(file: CruiseFile, cruise: NDArray[Any], levels: Levels, statistics: R
         "cf_points": file.score, "cf_points_possible": file.score_possible,
         "stamp": file.stamp[:500] or None, "comments": file.comments[:_MOST_COMMENTS] or None,
     }  # fmt: skip
+
+
+def _positions(file: CruiseFile, levels: Levels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitude and longitude of every row; where they are those of its cast, once for rows that follow each other."""
+    if file.latitude is not None or file.longitude is not None:
+        return levels.latitude, levels.longitude
+    firsts = np.flatnonzero(np.diff(file.cast_index, prepend=-1))
+    return levels.latitude[firsts], levels.longitude[firsts]
 
 
 def _listed(texts: list[str]) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline_assets.ocean import qartod
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.extent import wrapped
-from pipeline_assets.ocean.flags import GOOD, NETCDF_GOOD
+from pipeline_assets.ocean.flags import GOOD, NETCDF_GOOD, among
 from pipeline_assets.ocean.parameters import SALINITY, TEMPERATURE
 from pipeline_assets.ocean.read.cruise_file import NO_FLAG, CruiseFile, Parameter
 
@@ -112,6 +112,6 @@ def _best(columns: list[NDArray[np.float64]], parameters: list[Parameter], rows:
         usable = ~np.isnan(values)
         if one.flags is not None:
             good = GOOD.get(one.flag_scheme, NETCDF_GOOD)
-            usable &= np.isin(one.flags, (*good, 1, NO_FLAG))
+            usable &= among(one.flags, (*good, 1, NO_FLAG))
         best = np.where(np.isnan(best) & usable, values, best)
     return best

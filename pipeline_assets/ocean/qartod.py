@@ -20,7 +20,13 @@ Span = tuple[float, float]
 
 def not_evaluated(values: Values) -> Flags:
     """The flags of a test that is not done: not evaluated, or missing where there is no value."""
-    return np.where(np.isnan(values), MISSING, NOT_EVALUATED).astype(np.int8)
+    return _where_there(values, NOT_EVALUATED)
+
+
+def _where_there(values: Values, flag: int) -> Flags:
+    flags = np.full(len(values), flag, dtype=np.int8)
+    flags[np.isnan(values)] = MISSING
+    return flags
 
 
 def gross_range(values: Values, fail: Span, suspect: Span | None = None) -> Flags:
@@ -47,9 +53,11 @@ def spike(values: Values, starts: NDArray[np.bool_], thresholds: Span, apart: ND
     if apart is not None:
         inner &= ~(apart[1:-1] | apart[2:])
     difference = np.abs(values[1:-1] - (values[:-2] + values[2:]) / 2)
-    found = np.where(difference > thresholds[1], FAIL, np.where(difference > thresholds[0], SUSPECT, GOOD))
     seen = inner & ~np.isnan(difference)
-    flags[1:-1][seen] = found[seen]
+    found = flags[1:-1]
+    found[seen] = GOOD
+    found[seen & (difference > thresholds[0])] = SUSPECT
+    found[seen & (difference > thresholds[1])] = FAIL
     return flags
 
 
@@ -60,7 +68,7 @@ def rate_of_change(
 
     The first value of a cast has none before it and is good, as in ioos_qc.
     """
-    flags = np.where(np.isnan(values), MISSING, GOOD).astype(np.int8)
+    flags = _where_there(values, GOOD)
     if len(values) < 2:
         return flags
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -75,46 +83,51 @@ def rate_of_change(
     return flags
 
 
-def flat_line(values: Values, axis: Values, starts: NDArray[np.bool_], lengths: Span, tolerance: float) -> Flags:
+def flat_line(
+    values: Values,
+    axis: Values,
+    starts: NDArray[np.bool_],
+    lengths: Span,
+    tolerance: float,
+    steps: Values | None = None,
+) -> Flags:
     """Test 8: a run that varies by less than the tolerance over the lengths (s, or dbar) is suspect, or fails.
 
-    A length is turned into a number of values by the median step of each cast, as in ioos_qc.
+    A length is turned into a number of values by the median step of each cast, as in ioos_qc. steps: those, if they are
+    known; see `median_steps`.
     """
-    flags = np.where(np.isnan(values), MISSING, GOOD).astype(np.int8)
-    firsts = np.flatnonzero(starts)
-    counts_by_cast: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for first, end in zip(firsts, [*firsts[1:], len(values)], strict=True):
-        steps = np.diff(axis[first:end])
-        steps = steps[np.isfinite(steps)]
-        step = float(np.abs(np.median(steps))) if len(steps) else 0.0
-        if step > 0:
-            counts = (int(lengths[0] / step), int(lengths[1] / step))
-            counts_by_cast.setdefault(counts, []).append((int(first), int(end)))
-    for (suspect_count, fail_count), casts in counts_by_cast.items():
-        for needed, flag in ((suspect_count, SUSPECT), (fail_count, FAIL)):
-            flat = np.zeros(len(values), dtype=bool)
-            for begin, stop in casts:
-                flat[begin:stop] = _ends_flat_run(values[begin:stop], needed, tolerance)
-            flags[flat & ~np.isnan(values)] = flag
+    flags = _where_there(values, GOOD)
+    if len(values) < 2:
+        return flags
+    # Runs in which neighbours differ by less than the tolerance are few; only in them is the range looked at.
+    near = np.abs(np.diff(values)) < tolerance
+    near &= ~starts[1:]
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]])))
+    begins, ends = edges[::2], edges[1::2]
+    steps = median_steps(axis, starts) if steps is None else steps
+    casts = np.cumsum(starts)[begins] - 1
+    for length, flag in zip(lengths, (SUSPECT, FAIL), strict=True):
+        with np.errstate(divide="ignore"):
+            counts = np.where(steps > 0, np.minimum(length / steps, len(values)), 0).astype(np.int64)
+        needed = counts[casts]
+        for at in np.flatnonzero((needed >= 1) & (ends - begins >= needed)):
+            begin, end, count = int(begins[at]), int(ends[at]), int(needed[at])
+            run = np.lib.stride_tricks.sliding_window_view(values[begin : end + 1], count + 1)
+            flags[begin + count : end + 1][run.max(axis=1) - run.min(axis=1) < tolerance] = flag
     return flags
 
 
-def _ends_flat_run(values: Values, count: int, tolerance: float) -> NDArray[np.bool_]:
-    """Where a value and the `count` before it all lie within the tolerance of each other."""
-    found = np.zeros(len(values), dtype=bool)
-    if count < 1 or len(values) <= count:
-        return found
-    # Runs in which neighbours differ by less than the tolerance are few; only in them is the range looked at.
-    near = np.abs(np.diff(values)) < tolerance
-    if not near.any():
-        return found
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]])))
-    for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        if end - begin >= count:
-            run = np.lib.stride_tricks.sliding_window_view(values[begin : end + 1], count + 1)
-            flat = run.max(axis=1) - run.min(axis=1) < tolerance
-            found[begin + count : end + 1] = flat
-    return found
+def median_steps(axis: Values, starts: NDArray[np.bool_]) -> Values:
+    """The median of the steps along the axis in each cast; 0 where none is known."""
+    firsts = np.flatnonzero(starts)
+    steps = np.diff(axis)
+    made = np.zeros(len(firsts))
+    for number, (first, end) in enumerate(zip(firsts, [*firsts[1:], len(axis)], strict=True)):
+        of_cast = steps[first : end - 1]
+        of_cast = of_cast[np.isfinite(of_cast)]
+        if len(of_cast):
+            made[number] = np.abs(np.median(of_cast))
+    return made
 
 
 def density_inversion(
@@ -151,11 +164,8 @@ def worst(tests: list[Flags], size: int) -> Flags:
     """All tests together: the worst of them; good if one was good and none worse."""
     if not tests:
         return np.full(size, NOT_EVALUATED, dtype=np.int8)
-    rank = np.zeros(10, dtype=np.int8)
-    for order, flag in enumerate((MISSING, NOT_EVALUATED, GOOD, SUSPECT, FAIL)):
-        rank[flag] = order
-    order_of = np.array([MISSING, NOT_EVALUATED, GOOD, SUSPECT, FAIL], dtype=np.int8)
-    most = rank[tests[0]]
-    for flags in tests[1:]:
-        most = np.maximum(most, rank[flags])
-    return order_of[most]
+    most = np.full(size, MISSING, dtype=np.int8)
+    for flag in (NOT_EVALUATED, GOOD, SUSPECT, FAIL):
+        for flags in tests:
+            np.copyto(most, np.int8(flag), where=flags == flag)
+    return most

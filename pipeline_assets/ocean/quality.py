@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class Order:
     starts: NDArray[np.bool_]
     along: NDArray[np.float64]
     apart: NDArray[np.bool_] | None
+
+    @cached_property
+    def steps(self) -> NDArray[np.float64]:
+        """The median step of each cast."""
+        return qartod.median_steps(self.along, self.starts)
 
     def sorted(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values if self.rows is None else values[self.rows]
@@ -96,7 +102,7 @@ def _along(order: Order, values: NDArray[np.float64], limits: Limits, is_time: b
         )
     if flat is not None:
         made["flat_line"] = order.back(
-            qartod.flat_line(ordered, order.along, order.starts, flat, limits.flat_tolerance)
+            qartod.flat_line(ordered, order.along, order.starts, flat, limits.flat_tolerance, order.steps)
         )
     return made
 

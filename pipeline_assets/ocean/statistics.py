@@ -81,8 +81,9 @@ def _of_parameter(
         "n_qartod_fail": _counted(index, worst == qartod.FAIL, casts),
         **_flag_counts(parameter, index, rows),
     }
-    for suffix, mask in (("", there), ("_good", good)):
-        low, high, mean = _range(values, index, mask, casts)
+    of_all = _range(values, index, there, casts)
+    of_good = of_all if np.array_equal(there, good) else _range(values, index, good, casts)
+    for suffix, (low, high, mean) in (("", of_all), ("_good", of_good)):
         made |= {f"min{suffix}": low, f"max{suffix}": high, f"mean{suffix}": mean}
     return made, np.flatnonzero(rows)
 

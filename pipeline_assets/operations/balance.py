@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
 from resources.lake.lake import SnapshotGone, TableName
 from resources.lake.sql import rows_by_file
@@ -91,22 +92,20 @@ def _look(platform: Platform, source: FileSource, found: Balance) -> tuple[set[t
     counted = row_counts(platform.ledger, source=source.name)
     committed = committed_files(platform.ledger, source.name)
     differences: set[tuple[str, Difference]] = set()
-    for table in source.tables:
-        snapshot = before.snapshots.get(table.name) if before else None
-        name = TableName(source.name, table.name)
+    for table, may_lack in shown_tables(platform, source, before.snapshots if before else ()).items():
+        snapshot = before.snapshots.get(table) if before else None
+        name = TableName(source.name, table)
         gone = _missing(platform, name, snapshot)
-        differences |= {("missing", (table.name, what)) for what in gone}
+        differences |= {("missing", (table, what)) for what in gone}
         rows: Mapping[str, int] = {}
         with suppress(SnapshotGone):
             rows = {} if gone else {i: n for i, (_, n) in rows_by_file(platform.lake, name, snapshot).items()}
-        wanted = counted.get(table.name, {})
-        uncounted = 0 if table.dataset else -1
+        wanted = counted.get(table, {})
+        uncounted = 0 if may_lack else -1
         if not gone:
-            found.rows[table.name] = sum(rows.values())
-            differences |= {
-                ("differing", (table.name, i)) for i in committed if rows.get(i, 0) != wanted.get(i, uncounted)
-            }
-            differences |= {("unaccounted", (table.name, i)) for i in rows if i not in wanted}
+            found.rows[table] = sum(rows.values())
+            differences |= {("differing", (table, i)) for i in committed if rows.get(i, 0) != wanted.get(i, uncounted)}
+            differences |= {("unaccounted", (table, i)) for i in rows if i not in wanted}
     found.committed = len(committed)
     after = newest_publication(platform.ledger, source.name)
     return differences, (before.seq if before else 0) == (after.seq if after else 0)

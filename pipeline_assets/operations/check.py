@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import exists, select
 
 from pipeline_assets.operations.balance import Balance, compare_tables
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
 from resources.lake.lake import SnapshotGone, TableName
 from resources.lake.sql import rows_by_file
@@ -81,10 +82,10 @@ def _look_for_unknown_rows(platform: Platform, source: FileSource, found: Checke
     """Rows past what is published: a run that died leaves some, of a batch that the ledger knows. Others tell that the
     ledger was lost, or is older than the lake."""
     published = published_snapshots(platform.ledger, source.name)
-    for table in source.tables:
-        name = TableName(source.name, table.name)
+    for table in shown_tables(platform, source, published):
+        name = TableName(source.name, table)
         current = platform.lake.current_snapshot(name)
-        if current is None or current == published.get(table.name):
+        if current is None or current == published.get(table):
             continue
         with suppress(SnapshotGone):
             made_by = {batch_id for batch_id, _ in rows_by_file(platform.lake, name, current).values()}
@@ -96,7 +97,9 @@ def _look_for_unknown_rows(platform: Platform, source: FileSource, found: Checke
 def _compare_landing(platform: Platform, source: FileSource, found: Checked) -> None:
     store = platform.landing
     forgotten = marks_of(platform.ledger, source.name)
-    for looks in chunked(look for look in store.list(source.prefix) if not isinstance(look, Skipped)):
+    for looks in chunked(
+        look for look in store.list(platform.settings.prefix_of(source.name)) if not isinstance(look, Skipped)
+    ):
         known = _newest_versions(platform, [look.key for look in looks])
         for look in looks:
             found.keys += 1

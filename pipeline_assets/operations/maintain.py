@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline_assets.heartbeat import Heartbeat
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
 from resources.lake import maintenance as tables
 from resources.lake.lake import SnapshotGone, TableName
@@ -92,6 +93,19 @@ def maintain(platform: Platform, source: FileSource, run_id: str) -> Upkeep:
     return done
 
 
+def has_piled_up(platform: Platform, source: FileSource) -> bool:
+    """Whether a table has so many small data files that queries feel it, so that maintenance should not wait for its hour."""
+    target = platform.settings.compact_target_mb << 20
+    while True:
+        with suppress(SnapshotGone):  # batches were published meanwhile
+            published = published_snapshots(platform.ledger, source.name)
+            return any(
+                tables.count_small(platform.lake, TableName(source.name, name), published.get(name), target)
+                > platform.settings.compact_small_files
+                for name in source.table_names
+            )
+
+
 class _Busy(Exception):
     """Batches took the turn to commit all the time."""
 
@@ -123,7 +137,7 @@ def _published_files(platform: Platform, source: FileSource) -> dict[str, list[t
             published = published_snapshots(platform.ledger, source.name)
             return {
                 name: tables.data_files(platform.lake, TableName(source.name, name), published[name])
-                for name in source.table_names
+                for name in shown_tables(platform, source, published)
                 if published.get(name) is not None
             }
 
@@ -184,7 +198,7 @@ def _expire(platform: Platform, source: FileSource, run_id: str, heartbeat: Hear
     with _turn(platform, source, run_id, heartbeat, done):
         published = published_snapshots(platform.ledger, source.name)
         used = snapshots_in_use(platform.ledger, source.name, [aggregate.name for aggregate in source.aggregates])
-        for name in source.table_names:
+        for name in shown_tables(platform, source, published):
             if published.get(name) is not None:
                 keep = {published[name], *used.get(name, ())}
                 done.expired += tables.expire(platform.lake, TableName(source.name, name), keep=keep, age=age)
@@ -213,7 +227,8 @@ def _remove_unused(platform: Platform, source: FileSource, done: Upkeep) -> None
     with suppress(FileNotFoundError, ValueError):  # a note that is lost only makes files stay longer
         noted = json.loads(notes.read_text())
     published = published_snapshots(platform.ledger, source.name)
-    known = [name for name in (*source.table_names, *(one.name for one in source.aggregates)) if name in published]
+    tables_of_files = shown_tables(platform, source, published)
+    known = [name for name in (*tables_of_files, *(one.name for one in source.aggregates)) if name in published]
     kept: dict[str, float] = {}
     for name in known:
         table = TableName(source.name, name)

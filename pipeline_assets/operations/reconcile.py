@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pipeline_assets.columns import SOURCE_KEY, own_names
 from pipeline_assets.operations.erasure import tombstones_in_step
 from pipeline_assets.served import compare_served
+from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
 from resources.lake.lake import Lake, TableName
 from resources.lake.sql import keys_by_file, rows_by_file
@@ -133,19 +134,19 @@ def _compare_rows(
     counted = row_counts(platform.ledger, source=source.name)
     committed = committed_files(platform.ledger, source.name)
     differing: set[str] = set()
-    for table in source.tables:
-        name = TableName(source.name, table.name)
+    for table, may_lack in shown_tables(platform, source, published).items():
+        name = TableName(source.name, table)
         found = {
-            file_id: rows for file_id, (_, rows) in rows_by_file(platform.lake, name, published.get(table.name)).items()
+            file_id: rows for file_id, (_, rows) in rows_by_file(platform.lake, name, published.get(table)).items()
         }
-        findings.rows[table.name] = sum(found.values())
-        wanted = counted.get(table.name, {})
+        findings.rows[table] = sum(found.values())
+        wanted = counted.get(table, {})
         # Of a table that not every file has rows for, the ledger counts only those that have.
-        uncounted = 0 if table.dataset else -1
+        uncounted = 0 if may_lack else -1
         differing |= {file_id for file_id in committed if found.get(file_id, 0) != wanted.get(file_id, uncounted)}
         strange = sorted(file_id for file_id in found if file_id not in wanted)
         if strange:
-            findings.strange[table.name] = strange
+            findings.strange[table] = strange
     for file_id in sorted(differing):
         key, version = committed[file_id]
         there = _has(platform.landing, key, version)
@@ -161,7 +162,8 @@ def _has(store: LandingStore, key: str, version: str) -> bool:
 def _adopt(platform: Platform, source: FileSource) -> int:
     """Enter rows that the lake has and the ledger knows nothing of; the number of files they are from."""
     lake = platform.lake
-    snapshots = {table.name: lake.current_snapshot(TableName(source.name, table.name)) for table in source.tables}
+    names = shown_tables(platform, source, lake.names(source.name))
+    snapshots = {name: lake.current_snapshot(TableName(source.name, name)) for name in names}
     if not any(snapshots.values()):
         return 0
     batches: dict[str, str] = {}
@@ -171,10 +173,11 @@ def _adopt(platform: Platform, source: FileSource) -> int:
             batches[file_id] = batch_id
             rows.setdefault(file_id, {})[name] = count
     keys = _keys(lake, source, snapshots)
-    landed = {look.key: look for look in platform.landing.list(source.prefix) if not isinstance(look, Skipped)}
+    prefix = platform.settings.prefix_of(source.name)
+    landed = {look.key: look for look in platform.landing.list(prefix) if not isinstance(look, Skipped)}
     found = []
     for file_id, of_file in sorted(rows.items(), key=lambda item: batches[item[0]]):
-        key = keys.get(file_id, f"{source.prefix}(unknown)/{file_id}")
+        key = keys.get(file_id, f"{prefix}(unknown)/{file_id}")
         version, size, generation = _identify(platform.landing, file_id, landed.get(key))
         landed_at = landed[key].landed_at if key in landed else datetime.now(UTC)
         complete = {**{table.name: 0 for table in source.tables if not table.dataset}, **of_file}

@@ -18,9 +18,11 @@ from pipeline_assets.operations.assets import (
     build_assets,
     build_checks,
 )
+from pipeline_assets.operations.maintain import has_piled_up
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import PROCESS_TAG
 from resources.ledger.leases import is_dead
+from resources.platform import Platform
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -37,11 +39,13 @@ CRONS = {
     HEALTH_JOB: "*/5 * * * *",
     # Reads a column of every data file: not more often than somebody would look at it.
     BALANCE_JOB: "17 */6 * * *",
-    # Small files come by the hour; how much there is to do does not depend on how often it is done.
-    MAINTENANCE_JOB: "41 * * * *",
+    # At the 41st minute always, at the others where small files have piled up. How much there is to do does not depend on how
+    # often it is done.
+    MAINTENANCE_JOB: "1-56/5 * * * *",
     HISTORY_JOB: "23 3 * * *",
 }
 """In UTC; off the full hour, when other things start."""
+_MAINTENANCE_MINUTE = 41
 
 
 @dataclass(frozen=True)
@@ -73,26 +77,54 @@ def build_operations_defs(sources: Sequence[FileSource], status: dg.DefaultSenso
     )
     is_on = status == dg.DefaultSensorStatus.RUNNING
     on = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
-    schedules = tuple(_schedule(job, on) for job in jobs)
+    schedules = tuple(
+        _maintenance_schedule(job, on, sources) if job.name == MAINTENANCE_JOB else _schedule(job, on) for job in jobs
+    )
     return OperationsDefs(build_assets(sources), build_checks(sources), jobs, schedules)
 
 
 def _schedule(job: Any, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        name=job.name,
-        job=job,
-        cron_schedule=CRONS[job.name],
-        execution_timezone="UTC",
-        default_status=status,
-        description=f"{job.description} Skips while an earlier run is under way.",
-    )
+    @dg.schedule(**_told(job, status))
     def due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        under_way = unfinished(context.instance, job.name)
-        if under_way:
-            return dg.SkipReason(f"run {under_way} of {job.name} is queued or under way")
-        return dg.RunRequest()
+        return _one_at_a_time(context.instance, job.name)
 
     return due
+
+
+def _maintenance_schedule(
+    job: Any, status: dg.DefaultScheduleStatus, sources: Sequence[FileSource]
+) -> dg.ScheduleDefinition:
+    @dg.schedule(**_told(job, status))
+    def due(
+        context: dg.ScheduleEvaluationContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.RunRequest | dg.SkipReason:
+        is_the_hour = context.scheduled_execution_time.minute == _MAINTENANCE_MINUTE
+        if is_the_hour or any(has_piled_up(platform, source) for source in sources):
+            return _one_at_a_time(context.instance, job.name)
+        most = platform.settings.compact_small_files
+        return dg.SkipReason(
+            f"no table has more than {most} small data files; the next is at minute {_MAINTENANCE_MINUTE}"
+        )
+
+    return due
+
+
+def _told(job: Any, status: dg.DefaultScheduleStatus) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "job": job,
+        "cron_schedule": CRONS[job.name],
+        "execution_timezone": "UTC",
+        "default_status": status,
+        "description": f"{job.description} Skips while an earlier run is under way.",
+    }
+
+
+def _one_at_a_time(instance: dg.DagsterInstance, job_name: str) -> dg.RunRequest | dg.SkipReason:
+    under_way = unfinished(instance, job_name)
+    if under_way:
+        return dg.SkipReason(f"run {under_way} of {job_name} is queued or under way")
+    return dg.RunRequest()
 
 
 def unfinished(instance: dg.DagsterInstance, job_name: str) -> str:

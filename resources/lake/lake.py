@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SNAPSHOT_AGE = timedelta(minutes=10)
 _SNAPSHOTS_BEFORE_EXPIRY = 20
 BATCH_LABEL = "strandline.batch"
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _TABLE_PROPERTIES = {
     # Commits get slower with every manifest and metadata file kept.
     "commit.manifest-merge.enabled": "true",
@@ -101,11 +103,20 @@ class Lake:
     def identifier(self, table: TableName) -> tuple[str, str]:
         return (f"{self.table_prefix}{table.source}", table.name)
 
-    def ensure(self, table: TableName, schema: pa.Schema, *, is_rewritten: bool = False, may_lack: bool = False) -> str:
+    def ensure(
+        self,
+        table: TableName,
+        schema: pa.Schema,
+        *,
+        is_rewritten: bool = False,
+        may_lack: bool = False,
+        labels: Mapping[str, str] = _NO_LABELS,
+    ) -> str:
         """Make the table if it is not there, add columns that are new, let columns be null that now may be, widen types
         that Iceberg widens in place; the folder for its data files.
 
         may_lack: a column that is no longer in the schema stays, without values from now on, if it may be null.
+        labels: what a table that is made now is to say of itself; see `labels_of`.
         is_rewritten: all rows are about to be replaced, so any change of the schema will do, and a table that lost its
         metadata is made anew.
         Raises SchemaConflict when the schema changes or drops a column that the table has.
@@ -124,7 +135,8 @@ class Lake:
             with suppress(NamespaceAlreadyExistsError):
                 self.catalog.create_namespace(identifier[0])
             try:
-                loaded = self.catalog.create_table(identifier, schema, properties=_TABLE_PROPERTIES)
+                properties = {**_TABLE_PROPERTIES, **labels}
+                loaded = self.catalog.create_table(identifier, schema, properties=properties)
             except TableAlreadyExistsError:
                 loaded = self.catalog.load_table(identifier)
         if is_rewritten:
@@ -155,11 +167,13 @@ class Lake:
         in_use: other snapshots that must not be expired.
         Only the holder of the source's turn to commit may call this.
         """
+        from resources.lake.transactions import transaction_on
+
         loaded = self.catalog.load_table(self.identifier(table))
         labels = {BATCH_LABEL: batch_id, "strandline.run": run_id}
         set_back(table, loaded, base, knows_batch)
         if add or remove_file_ids:
-            with loaded.transaction() as transaction:
+            with transaction_on(loaded) as transaction:
                 if remove_file_ids and base is not None:
                     with warnings.catch_warnings():
                         # A file may have rows in some of its source's tables only, or none, as a part of a record.
@@ -181,10 +195,12 @@ class Lake:
         """
         from pyiceberg.expressions import AlwaysTrue
 
+        from resources.lake.transactions import transaction_on
+
         loaded = self.catalog.load_table(self.identifier(table))
         labels = {"strandline.run": run_id, **({BATCH_LABEL: batch_id} if batch_id else {})}
         if _committed(loaded).total_rows or add:
-            with loaded.transaction() as transaction:
+            with transaction_on(loaded) as transaction:
                 if _committed(loaded).total_rows:
                     transaction.delete(AlwaysTrue(), snapshot_properties=labels)
                 if add:
@@ -268,6 +284,15 @@ class Lake:
             return self.catalog.load_table(self.identifier(table)).schema().as_arrow()
         except NoSuchTableError:
             return None
+
+    def labels_of(self, table: TableName) -> Mapping[str, str]:
+        """What a table says of itself, its settings included; nothing for one that is not there."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            return dict(self.catalog.load_table(self.identifier(table)).properties)
+        except NoSuchTableError:
+            return _NO_LABELS
 
     def location(self, table: TableName) -> str:
         """Where the table's files lie, also before it is made."""

@@ -31,6 +31,8 @@ _FEWEST = 4
 _TIER = 4
 """Merged are at least so many files whose sizes differ by at most this factor: a row is written anew only a few times (the
 logarithm of its table's size) however often maintenance runs."""
+_LEAST_PART = 8
+"""Files of this part of the target size and larger may stay for good: fewer than `_FEWEST` of them fill a merged one."""
 _ROWS_AT_ONCE = 65_536
 _ROW_GROUP_ROWS = 1 << 20
 _ROW_GROUP_BYTES = 64 << 20
@@ -66,6 +68,25 @@ def data_files(lake: Lake, table: TableName, snapshot_id: int | None) -> list[Da
         for task in tasks
         if not task.delete_files
     ]
+
+
+def count_small(lake: Lake, table: TableName, snapshot_id: int | None, target_bytes: int) -> int:
+    """Data files of a snapshot beyond those that may be large, of which merging leaves some forty at most. By the snapshot's
+    own summary: no list of files is read, so it costs the same for any table. Raises SnapshotGone.
+    """
+    if snapshot_id is None:
+        return 0
+    snapshot = lake.catalog.load_table(lake.identifier(table)).snapshot_by_id(snapshot_id)
+    if snapshot is None:
+        raise SnapshotGone(f"The table {table} has no snapshot {snapshot_id} (any more).")
+    summary = snapshot.summary
+    files, size = (int((summary and summary[name]) or 0) for name in ("total-data-files", "total-files-size"))
+    return small_beyond(files, size, target_bytes)
+
+
+def small_beyond(files: int, size_bytes: int, target_bytes: int) -> int:
+    """How many of so many data files of so many bytes in all are more than may be large."""
+    return max(0, files - size_bytes * _LEAST_PART // target_bytes)
 
 
 def groups_to_merge(files: Iterable[DataFile], target_bytes: int) -> list[list[DataFile]]:

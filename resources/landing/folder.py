@@ -37,6 +37,8 @@ _LONGEST_NAME_BYTES = 255
 class LandingGone(UserError, OSError):
     """The landing folder is not there: not the same as an empty one."""
 
+    exit_code = 1
+
 
 @dataclass(frozen=True)
 class FolderFetcher:

@@ -34,6 +34,7 @@ class AlertKind(StrEnum):
     STALE = "stale"
     RECONCILER = "reconciler"
     TICK_FAILED = "tick_failed"
+    NEW_VERSION = "new_version"
 
 
 @dataclass(frozen=True)

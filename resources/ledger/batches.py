@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, exists, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, or_, select, update
 
 from resources.errors import PermanentFailure, UserError
 from resources.ledger import leases
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
 from resources.ledger.states import FileState, move
-from resources.ledger.tables import batches, file_rows, files
+from resources.ledger.tables import batches, file_rows, files, replacements
 
 _NOT_READ_AGAIN = (FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE, FileState.FORGOTTEN)
 _BACKOFF_SECONDS = 5.0
@@ -175,7 +175,7 @@ def claim(
     """Give a run the batch's files that still are the batch's and are not superseded; they become `running`.
 
     Claiming again by the same run gives the same. A batch that was finished is done again, exactly the files it
-    still owns. `attempt`: claim only if this would be that attempt. `most_runs`: claim only if fewer live runs work on
+    still owns, but for those that are to be replaced. `attempt`: claim only if this would be that attempt. `most_runs`: claim only if fewer live runs work on
     batches of the source. Raises UnknownBatch, BatchBusy while another live run holds the batch or when another run
     was quicker to make the attempt, SourceBusy; nothing is changed then.
     """
@@ -215,6 +215,10 @@ def claim(
             )
             .where(files.c.batch_id == batch_id)
             .where(files.c.state.not_in(_NOT_READ_AGAIN))
+            # What is to be replaced stays as it is until then: two runs must not decide about it.
+            .where(
+                ~and_(files.c.state == FileState.COMMITTED, exists().where(replacements.c.file_id == files.c.file_id))
+            )
             .order_by(files.c.key, files.c.seq)
         ).all()
         newest = {row.key: row.file_id for row in rows} if batch.group_key is not None else {}

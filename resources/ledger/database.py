@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 _BUSY_TIMEOUT_MS = 60_000
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0008"
+HEAD = "0010"
 """The newest migration. Opening a ledger that is already there runs no Alembic code."""
 
 

@@ -16,6 +16,7 @@ from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease, batch_lease
 from resources.ledger.products import newest_publication_in
 from resources.ledger.publishing import published_in
+from resources.ledger.replacing import forget_key, forget_replacements
 from resources.ledger.states import FileState, chunked
 from resources.ledger.tables import (
     alerts,
@@ -123,9 +124,11 @@ def erase(
             connection.execute(delete(file_rows).where(file_rows.c.file_id.in_(chunk)))
             refusals += connection.execute(delete(quarantine).where(quarantine.c.file_id.in_(chunk))).rowcount
             connection.execute(update(file_history).where(file_history.c.file_id.in_(chunk)).values(reason=_ERASED))
+        forget_replacements(connection, ids)
         states = {row.file_id: row for row in _rows_of(connection, ids)}
         for file in gone:
             connection.execute(delete(looks).where(looks.c.store == file.store, looks.c.key == file.key))
+            forget_key(connection, file.store, file.key)
             connection.execute(
                 update(files)
                 .where(files.c.file_id == file.file_id)

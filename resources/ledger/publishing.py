@@ -13,6 +13,7 @@ from resources.ledger.batches import BatchState, Claim
 from resources.ledger.database import Ledger, each_value, utc_now
 from resources.ledger.leases import Lease
 from resources.ledger.products import newest_publication_in, note_due, note_rows_removed
+from resources.ledger.replacing import end_replacements
 from resources.ledger.states import FileState, chunked, move
 from resources.ledger.sweeps import reopen_shards
 from resources.ledger.tables import batches, file_rows, files, looks, publications, quarantine
@@ -190,13 +191,15 @@ def publish(
     superseded: Sequence[str] = (),
     rows_removed: Sequence[str] = (),
     products: Collection[str] = (),
+    replaced: Mapping[str, str] | None = None,
 ) -> None:
     """Make a batch visible and final: the tables' new snapshots, every file's state, its rows and refusals.
 
     `superseded` are older versions of committed keys, `rows_removed` the files whose rows the commit took out,
-    `products` the names of what is to be made from the batch's rows.
+    `products` the names of what is to be made from the batch's rows, `replaced` the files that others of the batch take the
+    place of, with these.
     One transaction: readers and the ledger see all of it or none. Raises LeaseLost when the run no longer holds the
-    batch or the turn to commit; nothing is changed then.
+    batch or the turn to commit, BeingRead; nothing is changed then.
     """
     now = utc_now()
     batch, run_id = claim.batch, claim.run_id
@@ -220,6 +223,7 @@ def publish(
         reason = f"a newer version of its key was committed by batch {batch.batch_id}"
         move(connection, superseded, FileState.SUPERSEDED, at=now, reason=reason)
         _record_outcomes(connection, claim, outcomes)
+        end_replacements(connection, replaced or {}, run_id, now)
         missed = [o.file_id for o in outcomes if o.state in {FileState.SUPERSEDED, FileState.DELETED}]
         _forget_looks(connection, missed)
         reopen_shards(connection, missed)

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, desc, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, desc, func, literal_column, select
 
 from resources.ledger.database import Ledger, each_value
 from resources.ledger.states import FileState, chunked
-from resources.ledger.tables import batches, erasures, file_history, file_rows, files, looks, quarantine
+from resources.ledger.tables import (
+    LAST_PART,
+    batches,
+    erasures,
+    file_history,
+    file_rows,
+    files,
+    looks,
+    quarantine,
+    replacements,
+)
 
 FILE_COLUMNS = (
     "file_id", "source", "key", "version", "size_bytes", "landed_at", "state", "batch_id", "run_id", "attempts",
@@ -32,6 +42,11 @@ ERASURE_COLUMNS = ("erasure_id", "source", "files", "rows", "refusals", "erased_
 
 _FEW = 1000
 """Up to so many newest files are found by index."""
+_LOOKED_THROUGH = 100_000
+"""The newest so many files are gone through for a text in their keys; a tenth of a second."""
+_MANY = 10_000
+"""If more keys than this begin with a text, the newest of them are found sooner by going through the newest files."""
+_LAST_CHARACTER = "\U0010ffff"
 
 
 def select_files() -> Select[Any]:
@@ -90,6 +105,80 @@ def list_files(
         return list(connection.execute(query.limit(limit)))[::-1]
 
 
+@dataclass(frozen=True)
+class Found:
+    """Files whose keys contain a text, the newest last."""
+
+    rows: list[Row[Any]]
+    looked_through: int | None = None
+    """only the newest so many files were gone through; of older ones those were found that have the text as the last parts
+    of their keys. None: every key was looked at, or as many files were found as were asked for"""
+
+
+def search_keys(ledger: Ledger, part: str, *, limit: int, source: str | None = None, state: str | None = None) -> Found:
+    """The newest `limit` files whose keys contain a text, so that very many files cost no more than many.
+
+    A text that begins with a source's folder (``ecg/...``) is looked for where keys begin, by index. Any other one is
+    looked for anywhere in the keys of the newest files, and by index at the end of all keys. `list_files` goes
+    through everything.
+    """
+    with ledger.read() as connection:
+        folders = [f"{one}/" for one in each_value(connection, files.c.source)]
+        wanted = _conditions(source=source, state=state)
+        if part.startswith(tuple(folders)):
+            stores = each_value(connection, files.c.store)
+            begins = select(files.c.seq).where(files.c.store.in_(stores), _begins(connection, part)).limit(_MANY + 1)
+            numbers = set(connection.scalars(begins))
+            if len(numbers) <= _MANY:
+                return Found(_newest_of(connection, numbers, wanted, limit))
+            newest = select_files().order_by(None).where(_begins(connection, part), *wanted).order_by(desc(files.c.seq))
+            return Found(list(connection.execute(newest.limit(limit)))[::-1])
+        last = connection.scalar(select(func.max(files.c.seq))) or 0
+        # Within a query of its own: beside other conditions SQLite would take their index, and go through all of a source.
+        recent = (
+            select_files().order_by(None).add_columns(files.c.seq)
+            .where(files.c.seq > last - _LOOKED_THROUGH).order_by(desc(files.c.seq)).limit(_LOOKED_THROUGH).subquery()
+        )  # fmt: skip
+        contains = select(recent.c.seq).where(
+            recent.c.key.contains(part, autoescape=True), *_conditions(recent.c, source=source, state=state)
+        )
+        numbers = set(connection.scalars(contains.order_by(desc(recent.c.seq)).limit(limit)))
+        if len(numbers) < limit and last > _LOOKED_THROUGH:
+            numbers |= set(connection.scalars(select(files.c.seq).where(*_ends(part))))
+            return Found(_newest_of(connection, numbers, wanted, limit), _LOOKED_THROUGH)
+        return Found(_newest_of(connection, numbers, wanted, limit))
+
+
+def _conditions(columns: Any = files.c, **wanted: str | None) -> list[ColumnElement[bool]]:
+    return [columns[name] == value for name, value in wanted.items() if value]
+
+
+def _newest_of(
+    connection: Connection, numbers: set[int], wanted: list[ColumnElement[bool]], limit: int
+) -> list[Row[Any]]:
+    found: list[Row[Any]] = []
+    for chunk in chunked(sorted(numbers, reverse=True)):
+        if len(found) < limit:
+            query = select_files().order_by(None).where(files.c.seq.in_(chunk), *wanted).order_by(desc(files.c.seq))
+            found += connection.execute(query)
+    return found[:limit][::-1]
+
+
+def _begins(connection: Connection, text: str) -> ColumnElement[bool]:
+    """Keys that begin with a text, in the way in which the database finds them by index."""
+    if connection.dialect.name == "sqlite":
+        return and_(files.c.key >= text, files.c.key < text + _LAST_CHARACTER)
+    return files.c.key.startswith(text, autoescape=True)
+
+
+def _ends(text: str) -> tuple[ColumnElement[bool], ...]:
+    """Keys of which a text is the last parts."""
+    return (
+        literal_column(LAST_PART) == text.rpartition("/")[2],
+        files.c.key.endswith("/" + text, autoescape=True),
+    )
+
+
 def _newest(connection: Connection, source: str | None, state: str | None, limit: int) -> list[int]:
     """Numbers of the newest files of a source, in a state, or both: for each of these the end of one run of an index."""
     found: list[int] = []
@@ -130,16 +219,18 @@ class FileStory:
     rows: dict[str, int]
     refusals: list[Row[Any]]
     batch: Row[Any] | None
+    replaced_by: str | None = None
+    """key whose next file takes its place, because a person said so"""
 
 
 def find_files(ledger: Ledger, key_or_id: str) -> list[str]:
     """Ids of the files that a key (whole, without its source's folder, or its last parts) or a file id names."""
     with ledger.read() as connection:
-        # Key by key of a store, as the index has them; the last resort reads every key.
+        # Key by key of a store, as the index has them.
         stores = each_value(connection, files.c.store)
         by_id = select(files.c.seq).where(files.c.file_id == key_or_id)
         by_key = select(files.c.seq).where(files.c.store.in_(stores), files.c.key == key_or_id)
-        by_end = select(files.c.seq).where(files.c.key.endswith("/" + key_or_id, autoescape=True))
+        by_end = select(files.c.seq).where(*_ends(key_or_id))
         for queries in ((by_id, by_key), (by_end,)):
             found = {seq for query in queries for seq in connection.scalars(query)}
             ids = (select(files.c.seq, files.c.file_id).where(files.c.seq.in_(part)) for part in chunked(sorted(found)))
@@ -168,7 +259,8 @@ def tell(ledger: Ledger, file_id: str) -> FileStory:
             select(quarantine).where(quarantine.c.file_id == file_id).order_by(quarantine.c.seq)
         ).all()
         batch = connection.execute(select(batches).where(batches.c.batch_id == file.batch_id)).one_or_none()
-        return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch)
+        by = connection.scalar(select(replacements.c.key).where(replacements.c.file_id == file_id))
+        return FileStory(file, list(history), {row.table_name: row.rows for row in rows}, list(refusals), batch, by)
 
 
 def row_counts(ledger: Ledger, *, source: str | None = None, batch_id: str | None = None) -> dict[str, dict[str, int]]:

@@ -40,6 +40,9 @@ metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"},
 )
 
+LAST_PART = "substr(key, length(rtrim(key, replace(key, '/', ''))) + 1)"
+"""SQL for what stands behind the last slash of a key, as the index has it: a query must say it in these very words."""
+
 files = Table(
     "files",
     metadata,
@@ -79,7 +82,9 @@ files = Table(
         sqlite_where=text("content IS NOT NULL"),
         postgresql_where=text("content IS NOT NULL"),
     ),
-    Index(None, "store", "key", "seq"),
+    # This class of operators lets PostgreSQL find keys by their beginning, too, whatever the database's collation.
+    Index(None, "store", "key", "seq", postgresql_ops={"key": "text_pattern_ops"}),
+    Index("ix_files_last_part", text(LAST_PART)),
     Index(None, "batch_id"),
     comment="every version of every key ever seen, and what became of it",
     sqlite_autoincrement=True,
@@ -173,7 +178,7 @@ batches = Table(
     Column(
         "pruned_at", UtcDateTime, comment="when Dagster's partition of it was deleted; empty while there may be one"
     ),
-    Index(None, "source", "state"),
+    Index(None, "source", "state", "updated_at"),
     Index(
         "ix_batches_held",
         "batch_id",
@@ -181,8 +186,10 @@ batches = Table(
         postgresql_where=text("state = 'held'"),
     ),
     Index(
+        # The same columns as above: with fewer of them SQLite would take that one, and go through all finished batches.
         "ix_batches_unpruned",
         "source",
+        "state",
         "updated_at",
         sqlite_where=text("state = 'finished' AND pruned_at IS NULL"),
         postgresql_where=text("state = 'finished' AND pruned_at IS NULL"),
@@ -291,6 +298,19 @@ erasures = Table(
     Column("erased_at", UtcDateTime, nullable=False, comment="from when on nothing of it is visible"),
     Column("finished_at", UtcDateTime, comment="when its bytes were gone as well; empty: to be gone on with"),
     comment="what was erased because a person asked for it: how much and when, never what",
+)
+
+replacements = Table(
+    "replacements",
+    metadata,
+    Column("file_id", String(24), primary_key=True, comment="a committed file"),
+    Column("source", String(64), nullable=False),
+    Column("store", String(255), nullable=False),
+    Column("key", Text, nullable=False, comment="whose next file takes its place"),
+    Column("reason", Text, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
+    Index(None, "source", "key"),
+    comment="what a person said is to be replaced; gone once it is",
 )
 
 tombstones = Table(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert, select
 
 from resources.ledger import leases
 from resources.ledger.aggregates import NO_BATCH
 from resources.ledger.database import Ledger, utc_now
 from resources.ledger.leases import Lease
 from resources.ledger.publishing import published_in
-from resources.ledger.states import FileState, chunked, move
-from resources.ledger.tables import file_rows, files, publications, quarantine
+from resources.ledger.states import FileState, chunked
+from resources.ledger.tables import files, publications
+from resources.ledger.taking_back import take_back
 
 WITHDRAWN = "withdrawn"
 """The error class of a file that was taken back. A replay takes it in again, exactly as it was."""
@@ -44,22 +45,5 @@ def publish_withdrawal(
                 snapshots={**published_in(connection, source), **snapshots},
             )
         )  # fmt: skip
-        for chunk in chunked(file_ids):
-            rows = connection.execute(select(files).where(files.c.file_id.in_(chunk))).all()
-            connection.execute(delete(file_rows).where(file_rows.c.file_id.in_(chunk)))
-            move(connection, chunk, FileState.RUNNING, at=now, reason="withdrawn by a person")
-            # Its batch, done again, must not bring it back.
-            values = {"error_class": WITHDRAWN, "error": reason, "batch_id": None, "run_id": None}
-            move(connection, chunk, FileState.QUARANTINED, at=now, reason=reason, **values)
-            connection.execute(
-                insert(quarantine),
-                [
-                    {
-                        "file_id": row.file_id, "record": "", "source": source, "key": row.key, "error_class": WITHDRAWN,
-                        "error": reason, "location": "", "reader": row.reader, "batch_id": row.batch_id,
-                        "run_id": turn.owner, "attempt": row.attempts, "quarantined_at": now,
-                    }
-                    for row in rows
-                ],
-            )  # fmt: skip
+        take_back(connection, file_ids, WITHDRAWN, reason, run_id=turn.owner, at=now)
         leases.drop(connection, turn)

@@ -84,7 +84,7 @@ def forget_while_it_is_read(platform: Platform, monkeypatch: pytest.MonkeyPatch)
     beside = Platform(platform.settings)
     file_id = find_files(platform.ledger, SECRET_KEY)[-1]
     thread = threading.Thread(target=lambda: forget(beside, TOY, [file_id], told.append, lambda runs: None))
-    go_on = batch_run._begin_picture
+    go_on = batch_run._ensure_tables_of_datasets
 
     def patched(*arguments: Any) -> Any:
         if not started:
@@ -96,7 +96,7 @@ def forget_while_it_is_read(platform: Platform, monkeypatch: pytest.MonkeyPatch)
         assert any("which had the file, is being worked on" in text for text in told) or thread.is_alive()
         return go_on(*arguments)
 
-    monkeypatch.setattr(batch_run, "_begin_picture", patched)
+    monkeypatch.setattr(batch_run, "_ensure_tables_of_datasets", patched)
     return thread
 
 

@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cli.land import land_files
 from cli.main import main
+from pipeline_assets.definitions import Overrides, build_defs
+from pipeline_assets.ecg.source import ECG
+from pipeline_assets.operations.check import check
+from pipeline_assets.operations.reconcile import reconcile
 from resources.landing.folder import FolderStore
 from resources.landing.s3 import S3Store
 from resources.platform import Platform
 from resources.settings import S3Address, Settings, SettingsError
+from tests.running import look_and_run, toy, visible
+from tests.toy_source import TOY
 
 
 def test_a_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -52,9 +59,49 @@ def test_a_folder_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert (landing.root, landing.must_exist) == (tmp_path / "chosen", True)
 
 
+def test_a_source_may_have_a_folder_of_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("STRANDLINE_FOLDERS", "toy=app-1/exports/, ecg=wards")
+    settings = Settings.load()
+    assert (settings.prefix_of("toy"), settings.prefix_of("ecg"), settings.prefix_of("ocean")) == (
+        "app-1/exports/", "wards/", "ocean/",
+    )  # fmt: skip
+    platform = Platform(settings)
+    file = tmp_path / "a"
+    file.write_text(toy(1.0, 2.0))
+    (landed,) = land_files(platform.landing, TOY, [file], None, prefix=settings.prefix_of("toy"))
+    assert landed.key == "app-1/exports/a"
+    (tmp_path / "home/landing/toy").mkdir()
+    (tmp_path / "home/landing/toy/b").write_text(toy(3.0))
+    look_and_run(platform)
+    assert visible(platform) == {"app-1/exports/a": [1.0, 2.0]}
+    assert check(platform, TOY).keys == 1
+    assert reconcile(platform, TOY).balanced
+    platform.close()
+
+
+@pytest.mark.parametrize(
+    ("folders", "why"),
+    [
+        ("toy=ecg/ward-7", "the folder 'ecg/ward-7/' of toy is in the folder 'ecg/' of ecg"),
+        ("toy=wards,ecg=wards", "the folder 'wards/' of"),
+        ("tow=wards", "STRANDLINE_FOLDERS names no source: tow"),
+    ],
+)
+def test_no_file_is_of_two_sources(folders: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRANDLINE_FOLDERS", folders)
+    platform = Platform(Settings.load().model_copy(update={"home": tmp_path}))
+    with pytest.raises(SettingsError, match=why):
+        build_defs(Overrides(sources=(ECG, TOY), platform=platform))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
+        ("FOLDERS", "toy", "expected SOURCE=FOLDER, several"),
+        ("FOLDERS", "toy=", "is no folder; expected one such as app-1/exports"),
+        ("FOLDERS", "toy=/a", "is no folder"),
+        ("FOLDERS", "toy=a/../b", "is no folder"),
         ("LANDING", "s3://", "expected s3://BUCKET"),
         ("LANDING", "s3://a b/c", "expected s3://BUCKET"),
         ("LANDING", "gs://bucket", "expected s3://BUCKET"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -137,3 +138,35 @@ def test_a_schedule_waits_for_its_run_and_ends_one_whose_process_died(
     ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_maintenance_comes_before_its_hour_where_small_files_piled_up(
+    platform: Platform, put: Put, tmp_path: Path
+) -> None:
+    few = Platform(platform.settings.model_copy(update={"compact_small_files": 4}))
+    defs = build_defs(Overrides(sources=(TOY,), platform=few))
+    schedule = defs.resolve_schedule_def(MAINTENANCE_JOB)
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+
+        def tick(minute: int) -> dg.ScheduleExecutionData:
+            at = datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
+            resources = {"platform": few}
+            with dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=at, resources=resources
+            ) as context:
+                return schedule.evaluate_tick(context)
+
+        for number in range(4):
+            put(f"toy/{number}.csv", toy(number))
+            look_and_run(platform, f"run-{number}")
+        told = tick(46)
+        assert not told.run_requests
+        assert told.skip_message == "no table has more than 4 small data files; the next is at minute 41"
+        assert tick(41).run_requests
+        put("toy/5.csv", toy(5))
+        look_and_run(platform, "run-5")
+        assert tick(46).run_requests
+        assert run_job(defs, instance, MAINTENANCE_JOB).success
+        assert not tick(46).run_requests
+    few.close()

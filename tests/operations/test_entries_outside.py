@@ -186,7 +186,7 @@ def test_the_landing_folder_is_gone(shell: Shell, tmp_path: Path) -> None:
     put("toy/1.csv", toy(1))
     shell("drain", code=0)
     landing.rename(tmp_path / "elsewhere")
-    told = shell("drain", code=2)
+    told = shell("drain", code=1)
     platform = Platform(Settings(home=shell.home, landing=landing, settle_seconds=0.05))
     with dg.DagsterInstance.ephemeral() as instance:
         dagster = Dagster(platform, instance)

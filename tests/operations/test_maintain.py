@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_assets.aggregate_run import is_behind, update_aggregate
-from pipeline_assets.operations.maintain import maintain
+from pipeline_assets.operations.maintain import has_piled_up, maintain
 from pipeline_assets.source import NoConfig
 from resources.lake import maintenance as tables
 from resources.lake.lake import TableName
@@ -305,3 +306,45 @@ def test_beside_real_drains(drained: Platform, put: Put) -> None:
 def next_batch_of_nothing(platform: Platform, put: Put) -> str:
     put("toy/end.csv", toy(1))
     return next_batch(platform).batch_id
+
+
+def test_small_files_that_piled_up_are_told_without_reading_lists_of_them(
+    drained: Platform, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = Platform(drained.settings.model_copy(update={"compact_small_files": 5}))
+    enough = Platform(drained.settings.model_copy(update={"compact_small_files": 6}))
+    with monkeypatch.context() as patched:
+        patched.setattr("pyiceberg.table.DataScan.plan_files", None)
+        assert has_piled_up(many, TOY)
+        assert not has_piled_up(enough, TOY)
+    maintain(many, TOY, "maintenance")
+    assert not has_piled_up(many, TOY)
+    put_batches(drained, put, 4, first=6)
+    assert len(published_files(drained)) == 5
+    assert not has_piled_up(many, TOY)
+    put("toy/0.csv", toy(7))
+    look_and_run(drained, "replaces")
+    assert len(published_files(drained)) == 6
+    assert has_piled_up(many, TOY)
+    many.close()
+    enough.close()
+
+
+def test_files_that_merging_leaves_do_not_pile_up() -> None:
+    """However sizes are spread, what is left when nothing more is merged is no reason to begin again."""
+    target = 1 << 20
+    for seed in range(30):
+        sizes = random.Random(seed)
+        files = [
+            tables.DataFile(f"{number:04d}", int(2 ** sizes.uniform(10, 21)), 1)
+            for number in range(sizes.randint(1, 800))
+        ]
+        count = 0
+        while groups := tables.groups_to_merge(files, target):
+            merged = {file.path for group in groups for file in group}
+            files = [file for file in files if file.path not in merged]
+            for group in groups:
+                count += 1
+                files.append(tables.DataFile(f"merged{count:04d}", sum(file.size_bytes for file in group), len(group)))
+        size = sum(file.size_bytes for file in files)
+        assert tables.small_beyond(len(files), size, target) <= 40

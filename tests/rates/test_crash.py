@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_assets.operations.replace import replace_by
+from pipeline_assets.rates.examples import Row
 from pipeline_assets.rates.source import RATES
 from pipeline_assets.served import compare_served
+from resources.ledger.queries import find_files
 from resources.platform import Platform
 from tests.conftest import Put
 from tests.crash.die_at import NOWHERE, OF_SERVING
@@ -21,6 +24,7 @@ from tests.running import states
 
 Drain = Callable[..., None]
 _SECONDS = 120.0
+C: list[Row] = [("CNSGH", "NLRTM", DAY, 500.0)] * 3
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,23 @@ def test_killed_at_each_point_of_a_load(platform: Platform, put: Put, drain: Dra
     assert served_prices(platform) == lake_prices(platform)
     assert compare_served(platform, RATES, print) == []
     assert sorted(state for key, state in states(platform).items() if "b.csv" in key) == ["committed", "duplicate"]
+
+
+def test_killed_at_each_point_of_a_replacement(platform: Platform, put: Put, drain: Drain) -> None:
+    """Whoever asks sees the old batch or the new one, never both and never neither."""
+    put("rates/a.csv", csv_of(A))
+    take(platform, RATES)
+    (old,) = find_files(platform.ledger, "rates/a.csv")
+    replace_by(platform, RATES, old, "rates/c.csv", "wrong", print)
+    put("rates/c.csv", csv_of(C))
+    for point, served in zip(OF_SERVING, ((3, 1100.0), (3, 500.0), (3, 500.0)), strict=True):
+        drain(point)
+        assert seen(platform) == (*served, 4), point
+    drain()
+    assert seen(platform) == (3, 500.0, 3)
+    assert served_prices(platform) == lake_prices(platform)
+    assert compare_served(platform, RATES, print) == []
+    assert (states(platform)["rates/a.csv"], states(platform)["rates/c.csv"]) == ("quarantined", "committed")
 
 
 def test_served_of_a_batch_that_is_never_done_again_is_taken_out(platform: Platform, put: Put, drain: Drain) -> None:

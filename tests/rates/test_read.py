@@ -74,6 +74,11 @@ def test_each_form_gives_the_same_prices(tmp_path: Path) -> None:
         HEADER + " CNSGH ,NLRTM , 2016-01-31 , 1204.50 \n",
         HEADER + "CNSGH,NLRTM,2016-01-31,1.2045e3\n",
         "x,x,orig_code,dest_code,day,price\n1,2,CNSGH,NLRTM,2016-01-31,1204.5\n",
+        csv_of(ROWS[:1]).replace(",", ";"),
+        csv_of(ROWS[:1]).replace(",", "\t"),
+        "\ufefforig_code;dest_code;day;price;note\r\nCNSGH;NLRTM;2016-01-31;1204.5;x, y\r\n",
+        '"orig_code","dest_code","day","price"\n"CNSGH","NLRTM","2016-01-31","1204.5"\n',
+        '"orig_code";"note; or none";"dest_code";"day";"price"\n"CNSGH";;"NLRTM";"2016-01-31";" 1204.50 "\n',
     ],
 )
 def test_csv_as_people_write_it(text: str) -> None:
@@ -135,7 +140,9 @@ def test_the_report_counts_all_and_shows_some() -> None:
         (HEADER.encode(), "no_prices"),
         (b"orig_code,dest_code,day\nCNSGH,NLRTM,2016-01-31\n", "missing_columns"),
         (b"orig_code,dest_code,day,price,price\nCNSGH,NLRTM,2016-01-31,1,2\n", "missing_columns"),
-        (b"orig_code;dest_code;day;price\n", "missing_columns"),
+        (b"orig_code;dest_code;day;price\n", "no_prices"),
+        (b"orig_code|dest_code|day|price\nCNSGH|NLRTM|2016-01-31|5\n", "missing_columns"),
+        (b"ORIG_CODE,DEST_CODE,DAY,PRICE\nCNSGH,NLRTM,2016-01-31,5\n", "missing_columns"),
         (HEADER.encode() + b"\xff\xfe,NLRTM,2016-01-31,5\n", "unreadable"),
         (b"orig_code,\xff,day\n", "unreadable"),
     ],
@@ -144,6 +151,11 @@ def test_csv_that_is_none(data: bytes, error_class: str) -> None:
     with pytest.raises(Refused) as refused:
         of_csv(data)
     assert refused.value.error_class == error_class
+
+
+def test_a_comma_in_a_price_is_told() -> None:
+    with pytest.raises(Refused, match=r"row 1: price '1204,50' is no number"):
+        of_csv("orig_code;dest_code;day;price\nCNSGH;NLRTM;2016-01-31;1204,50\n")
 
 
 def test_json_lines_as_they_come() -> None:
@@ -180,11 +192,32 @@ def test_a_wrong_line_refuses_the_file_and_is_named(line: str, why: str) -> None
 
 
 def test_parquet_of_other_types() -> None:
-    codes = pa.array(["CNSGH"]).dictionary_encode(), pa.array(["NLRTM"], pa.large_string())
-    for day in (pa.array([datetime(2016, 1, 31)]), pa.array(["2016-01-31"]), pa.array([date(2016, 1, 31)])):
-        for price in (pa.array([Decimal("1204.50")]), pa.array(["1204.5"]), pa.array([1204.5], pa.float32())):
-            table = pa.table({"orig_code": codes[0], "dest_code": codes[1], "day": day, "price": price})
-            assert of_table(table) == [(1, *ROWS[0])]
+    moment = datetime(2016, 1, 31)
+    codes = [(pa.array(["CNSGH"]).dictionary_encode(), pa.array(["NLRTM"], pa.large_string()))]
+    codes += [
+        tuple(pa.array([code], kind) for code in (b"CNSGH", b"NLRTM")) for kind in (pa.binary(), pa.large_binary())
+    ]
+    codes += [tuple(pa.array([code], pa.string_view()) for code in ("CNSGH", "NLRTM"))]
+    days = [
+        pa.array([moment]),
+        pa.array(["2016-01-31"]),
+        pa.array([date(2016, 1, 31)]),
+        pa.array([moment], pa.date64()),
+    ]
+    days += [
+        pa.array([moment], pa.timestamp(unit, zone)) for unit in ("s", "ms", "ns") for zone in (None, "UTC", "+00:00")
+    ]
+    prices = [pa.array([Decimal("1204.50")]), pa.array(["1204.5"]), pa.array([1204.5], pa.float32())]
+    for orig, dest in codes:
+        for day in days:
+            for price in prices:
+                table = pa.table({"orig_code": orig, "dest_code": dest, "day": day, "price": price})
+                assert of_table(table) == [(1, *ROWS[0])]
+    for kind in (pa.int16(), pa.uint64()):
+        table = pa.table(
+            {"orig_code": ["CNSGH"], "dest_code": ["NLRTM"], "day": ["2016-01-31"], "price": pa.array([5], kind)}
+        )
+        assert of_table(table) == [(1, *ROWS[0][:3], 5.0)]
 
 
 def test_parquet_that_is_wrong() -> None:
@@ -194,6 +227,8 @@ def test_parquet_that_is_wrong() -> None:
         ({"price": pa.array([None], pa.float64())}, "wrong_rows_in_batch", "row 1: price is empty"),
         ({"price": [float("nan")]}, "wrong_rows_in_batch", "row 1: price 'nan' is no number"),
         ({"price": [[5.0]]}, "wrong_type", "the column price is list"),
+        ({"day": pa.array([datetime(2016, 1, 31)], pa.timestamp("s", "Asia/Tokyo"))}, "wrong_type", "tz=Asia/Tokyo"),
+        ({"orig_code": pa.array([b"\xff"], pa.binary())}, "unreadable", "UTF8"),
         ({"orig_code": [5]}, "wrong_type", "the column orig_code is int64; expected text"),
     ):
         with pytest.raises(Refused) as refused:
@@ -217,10 +252,11 @@ _CELL = st.one_of(
 def test_the_quick_way_takes_nothing_that_the_slow_way_refuses(cells: list[tuple[str, ...]]) -> None:
     """And makes the same of it: which of the two read a file cannot be told from its rows."""
     data = pa.py_buffer((HEADER + "".join(",".join(row) + "\n" for row in cells)).encode())
-    quick = csv_file.as_they_are_meant(data, list(COLUMNS))
+    form = csv_file.Form(list(COLUMNS))
+    quick = csv_file.as_they_are_meant(data, form)
     if quick is None or has_faults(quick, CONFIG):
         return
-    assert rows(prices_of(quick, CONFIG)) == rows(prices_of(csv_file.as_they_are_written(data, list(COLUMNS)), CONFIG))
+    assert rows(prices_of(quick, CONFIG)) == rows(prices_of(csv_file.as_they_are_written(data, form), CONFIG))
 
 
 _VALUE = st.one_of(

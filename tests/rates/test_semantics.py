@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline_assets.example_places import ports, regions
 from pipeline_assets.places.source import PLACES
@@ -158,6 +161,14 @@ def test_a_place_that_is_none_is_named(served: Platform) -> None:
 @pytest.mark.parametrize(("average", "rounded"), [(1111.5, 1112), (1112.5, 1113), (1111.4999, 1111), (1111.92, 1112)])
 def test_halves_go_up(average: float, rounded: int) -> None:
     assert queries.DayRate(FIRST, 3, average).average_price == rounded
+
+
+@given(
+    st.floats(0, 1e15) | st.integers(0, 10**9).map(lambda half: half + 0.5) | st.decimals(0, 10**6, places=6).map(float)
+)
+def test_every_average_is_rounded_as_decimals_are(average: float) -> None:
+    to_a_millionth = Decimal(repr(round(average, 6)))
+    assert queries.rounded(average) == int(to_a_millionth.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def test_the_statements_own_sample(postgresql: str, tmp_path: Path) -> None:

@@ -9,23 +9,20 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pipeline_assets.batch_report import BatchReport
-from pipeline_assets.batch_run import run_batch
-from pipeline_assets.places import examples as place_examples
 from pipeline_assets.places.source import PLACES
 from pipeline_assets.rates import examples
 from pipeline_assets.rates.source import RATES
 from pipeline_assets.source import FileSource
 from resources.platform import Platform
-from resources.settings import Settings
+from tests.conftest import putter
 from tests.crash.sessions import end_session, own_environment, wait_until
-from tests.running import Silent, next_batch
+from tests.freight import Row, csv_of, land_places, settings_for, take
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -39,25 +36,17 @@ class Deployment:
     def __init__(self, postgresql: str, home: Path, **options: Any) -> None:
         self.home = home
         self.url = postgresql
-        self.namespace = f"n{uuid.uuid4().hex[:10]}"
-        values = {"workers": 2, "settle_seconds": 0.05, "lease_seconds": 10, "api_token": TOKEN} | options
-        self.platform = Platform(Settings(home=home, serving_url=postgresql, namespace=self.namespace, **values))
-        files = home.parent / "to_land"
-        for path in place_examples.write_examples(files)[:2]:
-            self.platform.landing.put(path, f"places/{path.name}")
+        self.platform = Platform(settings_for(postgresql, home, **{"api_token": TOKEN, **options}))
+        self.put = putter(self.platform.landing, home.parent)
+        land_places(self.put)
         assert self.take(PLACES).committed == 2
 
     def take(self, source: FileSource = RATES) -> BatchReport:
         """Do a batch of what landed."""
-        batch, run_id = next_batch(self.platform, source), uuid.uuid4().hex
-        return run_batch(
-            self.platform, source, source.config(), batch.batch_id, run_id, Silent(), hold_when_stopped=lambda: True
-        )
+        return take(self.platform, source)
 
-    def land(self, name: str, rows: Sequence[examples.Row]) -> None:
-        path = self.home.parent / "batch.csv"
-        examples.write_csv(path, rows)
-        self.platform.landing.put(path, f"rates/{name}")
+    def land(self, name: str, rows: Sequence[Row]) -> None:
+        self.put(f"rates/{name}", csv_of(rows))
 
     def take_examples(self) -> None:
         """The generated prices, in files of each form."""
@@ -70,7 +59,7 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         return {
             "STRANDLINE_HOME": str(self.home),
-            "STRANDLINE_NAMESPACE": self.namespace,
+            "STRANDLINE_NAMESPACE": self.platform.settings.namespace,
             "STRANDLINE_SERVING_URL": self.url,
             "STRANDLINE_SETTLE_SECONDS": "0.05",
             "STRANDLINE_LEASE_SECONDS": "5",

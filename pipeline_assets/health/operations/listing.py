@@ -15,7 +15,7 @@ from pipeline_assets.health.rows import instant
 from resources.errors import UserError
 
 _RECORD, _EXPORTED = "recordid", "exportedon"
-_FUNCTION, _SYNAPSE = "python:", "synapse:"
+FUNCTION, _SYNAPSE = "python:", "synapse:"
 
 
 class BadListing(UserError):
@@ -73,8 +73,8 @@ def _exported(where: str, number: int, value: Any) -> datetime | None:
 
 
 def _entries(where: str) -> Iterable[Any]:
-    if where.startswith(_FUNCTION):
-        return _called(where.removeprefix(_FUNCTION))
+    if where.startswith(FUNCTION):
+        return _called(where.removeprefix(FUNCTION))
     if where.startswith(_SYNAPSE):
         return synapse_records(where.removeprefix(_SYNAPSE))
     return _read(Path(where))

@@ -13,6 +13,7 @@ from pipeline_assets.ocean.read.cruise_file import CruiseFile, identity, joined
 from pipeline_assets.ocean.read.formats import FORMATS, format_of, read_any
 
 SETTING = "STRANDLINE_OCEAN_MAX_UNPACKED_MB"
+MEMBERS_SETTING = "STRANDLINE_OCEAN_MAX_MEMBERS"
 
 
 def recognise_zip(head: bytes) -> bool:
@@ -41,7 +42,13 @@ def read_zip(file: LandedFile, config: OceanConfig) -> CruiseFile:
     Refused: as `archives.open_archive`; `no_cruise_file` when nothing in it can be read; else as the member that is bad.
     """
     room = int(config.max_unpacked_mb * 1e6)
-    limits = ArchiveLimits(members=config.max_members, member_bytes=room, total_bytes=room, setting=SETTING)
+    limits = ArchiveLimits(
+        members=config.max_members,
+        member_bytes=room,
+        total_bytes=room,
+        setting=SETTING,
+        members_setting=MEMBERS_SETTING,
+    )
     content = file.read_bytes()
     base = CruiseFile(
         **identity(file, content), kind="zip", casts=[], cast_index=np.empty(0, np.int32), pressure=np.empty(0),

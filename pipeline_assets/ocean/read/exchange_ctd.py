@@ -126,14 +126,13 @@ def _finished(whole: CruiseFile, members: Sequence[Member]) -> CruiseFile:
 
 def _read_alike(members: Sequence[Member], base: CruiseFile) -> CruiseFile | None:
     """All casts in one go, if their rows are well formed and have equal columns; else None."""
-    bodies = [member.text.body for member in members]
-    if any(b"\n\n" in body or body.startswith(b"\n") for body in bodies):
-        return None
-    counts = [body.count(b"\n") + (not body.endswith(b"\n")) if body.strip() else 0 for body in bodies]
+    # A blank line among the rows is counted here and is no row to the parser, so the counts tell.
+    bodies = [b"" if not body or body.isspace() else body for body in (member.text.body for member in members)]
+    counts = [body.count(b"\n") + (bool(body) and not body.endswith(b"\n")) for body in bodies]
     names, units = members[0].text.names, members[0].text.units
     texts = {number for number, name in enumerate(names) if name in columns_of.KEYS}
     try:
-        body = b"".join(body if body.endswith(b"\n") else body + b"\n" for body in bodies if body.strip())
+        body = b"".join(body if body.endswith(b"\n") else body + b"\n" for body in bodies if body)
         columns = parse_fast(body, len(names), texts)
     except Ragged:
         return None

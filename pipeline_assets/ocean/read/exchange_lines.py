@@ -64,7 +64,7 @@ def split_casts(content: bytes, kind: str) -> Iterator[tuple[bytes, bool, int]]:
         following = content[start : start + 2000].decode("utf-8", "replace")
         if not recognises(following, kind):
             return
-    if content[start:].strip():
+    if start < len(content) and not content[start:].isspace():
         yield content[start:], False, line
 
 
@@ -190,19 +190,24 @@ class _Lines:
         self.current: str | None = None
         self.number = first
 
+    def _end(self) -> int:
+        end = self._content.find(b"\n", self._at)
+        return end if end >= 0 else len(self._content)
+
     def peek(self) -> str | None:
         if self._at >= len(self._content):
             return None
-        end = self._content.find(b"\n", self._at)
-        return self._content[self._at : end if end >= 0 else len(self._content)].decode("utf-8")
+        return self._content[self._at : self._end()].decode("utf-8")
 
     def next(self) -> str | None:
-        self.current = self.peek()
         self.number = self._next
-        if self.current is not None:
-            end = self._content.find(b"\n", self._at)
-            self._at = end + 1 if end >= 0 else len(self._content)
-            self._next += 1
+        if self._at >= len(self._content):
+            self.current = None
+            return None
+        end = self._end()
+        self.current = self._content[self._at : end].decode("utf-8")
+        self._at = min(end + 1, len(self._content))
+        self._next += 1
         return self.current
 
     def rest(self) -> tuple[bytes, int]:

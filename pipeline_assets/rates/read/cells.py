@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -35,13 +36,18 @@ class Cells:
         return len(self.orig_code)
 
 
+def numbered(rows: int) -> pa.Array:
+    """The numbers of so many rows, from 1."""
+    return pa.array(np.arange(1, rows + 1, dtype=np.int32))
+
+
 def from_text(
     columns: dict[str, pa.Array], numbers: pa.Array | None = None, wrong_rows: tuple[tuple[int, str], ...] = ()
 ) -> Cells:
     """Cells from columns of text. What surrounds a cell's text as white space does not count."""
     trimmed = {name: pc.utf8_trim_whitespace(columns[name]) for name in COLUMNS}
     if numbers is None:
-        numbers = pa.array(range(1, len(trimmed["day"]) + 1), pa.int32())
+        numbers = numbered(len(trimmed["day"]))
     return Cells(
         trimmed["orig_code"],
         trimmed["dest_code"],

@@ -1,37 +1,53 @@
-"""Prices as CSV: a header, commas, UTF-8."""
+"""Prices as CSV: a header, commas (or semicolons or tabs, as the header has them), UTF-8."""
 
 from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.rates.config import RatesConfig
-from pipeline_assets.rates.read.cells import COLUMNS, Cells, from_text
+from pipeline_assets.rates.read.cells import COLUMNS, Cells, from_text, numbered
 from pipeline_assets.rates.read.checked import has_faults, prices_of
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _MOST_WRONG_FORMS = 10_000
 _HEADER_BYTES = 65_536
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the header says: a name for each column, and what is between them."""
+
+    columns: list[str]
+    delimiter: str = ","
 
 
 def recognise_csv(head: bytes) -> bool:
     """A first line that names a column of ours."""
-    first = head.split(b"\n", 1)[0]
-    return b"\0" not in head and not first.lstrip().startswith(b"{") and any(name.encode() in first for name in COLUMNS)
+    first = head.split(b"\n", 1)[0].lower()
+    return (
+        b"\0" not in head
+        and not first.lstrip().startswith((b"{", b"["))
+        and any(name.encode() in first for name in COLUMNS)
+    )
 
 
 def read_csv(file: LandedFile, config: RatesConfig) -> dict[str, pa.Array]:
     """All rows of a file. Raises Refused."""
     data = pa.py_buffer(file.read_bytes())
-    columns = _header(data)
-    cells = as_they_are_meant(data, columns)
+    form = _form(data)
+    cells = as_they_are_meant(data, form)
     if cells is None or has_faults(cells, config):
-        cells = as_they_are_written(data, columns)
+        cells = as_they_are_written(data, form)
     return prices_of(cells, config)
 
 
-def _header(data: pa.Buffer) -> list[str]:
+def _form(data: pa.Buffer) -> Form:
     end = data.slice(0, min(data.size, _HEADER_BYTES)).to_pybytes().split(b"\n", 1)[0]
     try:
         line = end.decode("utf-8-sig").rstrip("\r")
@@ -39,18 +55,27 @@ def _header(data: pa.Buffer) -> list[str]:
         raise Refused(
             "unreadable", f"the header is no UTF-8 ({error}). Send the file in UTF-8.", location="line 1"
         ) from error
-    names = [name.strip().strip('"').strip() for name in line.split(",")]
-    if sorted(name for name in names if name in COLUMNS) != sorted(COLUMNS):
-        raise Refused(
-            "missing_columns",
-            f"the file must have the columns {', '.join(COLUMNS)}, each once, with commas between; its header is {line[:200]!r}.",
-            location="line 1",
-        )
-    # Columns that nobody asked for may be called anything, also twice.
-    return [name if name in COLUMNS else f"{number} {name}" for number, name in enumerate(names)]
+    for delimiter in _DELIMITERS:
+        names = _names(line, delimiter)
+        if sorted(name for name in names if name in COLUMNS) == sorted(COLUMNS):
+            # Columns that nobody asked for may be called anything, also twice.
+            return Form([name if name in COLUMNS else f"{n} {name}" for n, name in enumerate(names)], delimiter)
+    raise Refused(
+        "missing_columns",
+        f"the file must have the columns {', '.join(COLUMNS)}, each once and written so, with commas, semicolons or tabs between; "
+        f"its header is {line[:200]!r}.",
+        location="line 1",
+    )
 
 
-def as_they_are_meant(data: pa.Buffer, columns: list[str]) -> Cells | None:
+def _names(line: str, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error:
+        return []
+
+
+def as_they_are_meant(data: pa.Buffer, form: Form) -> Cells | None:
     """The quick way, for files with nothing wrong: None where anything is doubtful."""
     types = {"orig_code": pa.string(), "dest_code": pa.string(), "day": pa.date32(), "price": pa.float64()}
     options = pc_csv.ConvertOptions(
@@ -59,8 +84,8 @@ def as_they_are_meant(data: pa.Buffer, columns: list[str]) -> Cells | None:
     try:
         table = pc_csv.read_csv(
             pa.BufferReader(data),
-            read_options=pc_csv.ReadOptions(column_names=columns, skip_rows=1, block_size=_BLOCK_BYTES),
-            parse_options=pc_csv.ParseOptions(ignore_empty_lines=True),
+            read_options=pc_csv.ReadOptions(column_names=form.columns, skip_rows=1, block_size=_BLOCK_BYTES),
+            parse_options=pc_csv.ParseOptions(delimiter=form.delimiter, ignore_empty_lines=True),
             convert_options=options,
         )
     except pa.ArrowInvalid:
@@ -72,11 +97,11 @@ def as_they_are_meant(data: pa.Buffer, columns: list[str]) -> Cells | None:
         arrays["day"],
         arrays["price"],
         lambda name, at: str(arrays[name][at].as_py()),
-        pa.array(range(1, table.num_rows + 1), pa.int32()),
+        numbered(table.num_rows),
     )
 
 
-def as_they_are_written(data: pa.Buffer, columns: list[str]) -> Cells:
+def as_they_are_written(data: pa.Buffer, form: Form) -> Cells:
     """Every cell as text, for a report that names what stands there. Raises Refused."""
     try:
         data.to_pybytes().decode()
@@ -100,9 +125,11 @@ def as_they_are_written(data: pa.Buffer, columns: list[str]) -> Cells:
             pa.BufferReader(data),
             # Rows have numbers only where one thread reads.
             read_options=pc_csv.ReadOptions(
-                column_names=columns, skip_rows=1, block_size=_BLOCK_BYTES, use_threads=False
+                column_names=form.columns, skip_rows=1, block_size=_BLOCK_BYTES, use_threads=False
             ),
-            parse_options=pc_csv.ParseOptions(ignore_empty_lines=True, invalid_row_handler=note),
+            parse_options=pc_csv.ParseOptions(
+                delimiter=form.delimiter, ignore_empty_lines=True, invalid_row_handler=note
+            ),
             convert_options=pc_csv.ConvertOptions(
                 column_types=dict.fromkeys(COLUMNS, pa.string()),
                 include_columns=list(COLUMNS),

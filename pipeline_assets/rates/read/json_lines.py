@@ -12,7 +12,7 @@ import pyarrow.json as pa_json
 
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.rates.config import RatesConfig
-from pipeline_assets.rates.read.cells import COLUMNS, Cells, days, from_text
+from pipeline_assets.rates.read.cells import COLUMNS, Cells, days, from_text, numbered
 from pipeline_assets.rates.read.checked import has_faults, prices_of
 
 _BLOCK_BYTES = 4 * 1024 * 1024
@@ -55,7 +55,7 @@ def as_they_are_meant(data: bytes) -> Cells | None:
         days(arrays["day"]),
         arrays["price"],
         lambda name, at: str(arrays[name][at].as_py()),
-        pa.array(range(1, table.num_rows + 1), pa.int32()),
+        numbered(table.num_rows),
     )
 
 

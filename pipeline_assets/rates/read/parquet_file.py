@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.rates.config import RatesConfig
-from pipeline_assets.rates.read.cells import COLUMNS, Cells, days, prices
+from pipeline_assets.rates.read.cells import COLUMNS, Cells, days, numbered, prices
 from pipeline_assets.rates.read.checked import prices_of
 
 _MOST_UNPACKED_BYTES = 2 * 1024**3
+_NO_SHIFT = (None, "UTC", "+00:00", "Etc/UTC", "Z")
 
 
 def recognise_parquet(head: bytes) -> bool:
@@ -54,7 +55,7 @@ def _cells(table: pa.Table) -> Cells:
         _days(columns["day"]),
         _prices(columns["price"]),
         lambda name, at: _said(columns[name][at]),
-        pa.array(range(1, table.num_rows + 1), pa.int32()),
+        numbered(table.num_rows),
     )
 
 
@@ -69,6 +70,10 @@ def _said(cell: pa.Scalar) -> str:
 def _plain(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        # Some writers do not say that their bytes are text.
+        column = column.cast(pa.string())
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
@@ -83,7 +88,7 @@ def _days(column: pa.Array) -> pa.Array:
         return days(_text("day", column))
     if pa.types.is_date(column.type):
         return _of_calendar(column.cast(pa.date32()))
-    if pa.types.is_timestamp(column.type) and column.type.tz in (None, "UTC"):
+    if pa.types.is_timestamp(column.type) and column.type.tz in _NO_SHIFT:
         naive = column.cast(pa.timestamp(column.type.unit))
         found = naive.cast(pa.date32(), safe=False)
         # A moment within a day is no day.
@@ -107,7 +112,7 @@ def _prices(column: pa.Array) -> pa.Array:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _wrong_type(name: str, column: pa.Array, wanted: str) -> Refused:
