@@ -285,8 +285,8 @@ class FileSource:
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
         if self.products:
-            columns = {table.name: own_names(table.schema) for table in self.tables}
-            check_products(self.name, self.products, columns, [aggregate.name for aggregate in self.aggregates])
+            of_tables = {table.name: own_names(table.schema) for table in self.tables}
+            check_products(self.name, self.products, of_tables, [aggregate.name for aggregate in self.aggregates])
         datasets = {dataset.name for dataset in self.datasets}
         kinds = (self.datasets, self.aggregates, self.products)
         names = [*self.table_names, *(one.name for some in kinds for one in some)]
