@@ -8,7 +8,7 @@ from pipeline_assets.bathymetry.products import gridding, made_files, package, q
 from pipeline_assets.bathymetry.products.survey import LINE_COLUMNS
 from pipeline_assets.product import Product
 
-_SOUNDINGS = ("survey", "line", "ping", "beam", "time", "x_m", "y_m", "depth_m", "tvu_m", "thu_m", "accepted")
+_SOUNDINGS = ("line", "ping", "beam", "time", "x_m", "y_m", "depth_m", "tvu_m", "thu_m", "accepted")
 _GRIDDED = ("soundings", "lines")
 _COLUMNS = {"soundings": _SOUNDINGS, "lines": LINE_COLUMNS}
 _LINES = {"lines": LINE_COLUMNS}
