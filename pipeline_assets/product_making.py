@@ -114,6 +114,9 @@ def _problems(product: Product, result: object, folder: Path) -> str:
         return f"it reported the checks {sorted(result.checks)}, and declares {sorted(product.checks)}"
     if not any(path.is_file() for path in folder.rglob("*")):
         return "it left no file in its folder"
+    like_rows = sorted(path.name for path in folder.rglob(f"*{ROWS_SUFFIX}"))
+    if like_rows:
+        return f"it left {like_rows[0]}, and files that end in {ROWS_SUFFIX} are those of its tables; call it something else"
     if result.rows.keys() != product.tables.keys():
         return f"it gave rows of {sorted(result.rows)}, and declares the tables {sorted(product.tables)}"
     return ""

@@ -49,15 +49,17 @@ def connect(lake: Lake, ledger: Ledger, query: str, products: ProductRows | None
     connection = duckdb.connect()
     connection.execute("SET TimeZone='UTC'")
     mentioned = set(re.findall(r"\w+", query.lower()))
+    is_about_all = bool(mentioned & {"information_schema", "show"})
     for source, snapshots in all_published(ledger).items():
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{source}"')
-        if source.lower() not in mentioned and "information_schema" not in mentioned and "show" not in mentioned:
+        if source.lower() not in mentioned and not is_about_all:
             continue
         for name, snapshot in snapshots.items():
             _create_view(connection, lake, TableName(source, name), snapshot)
-        for name, rows in (products.of(source) if products else {}).items():
-            connection.register(f"product_{source}_{name}", rows)
-            connection.execute(f'CREATE VIEW "{source}"."{name}" AS SELECT * FROM "product_{source}_{name}"')
+        for name in products.tables(source) if products else ():
+            # Their rows are read here and now, so only those that are asked for.
+            if name in mentioned or is_about_all:
+                _create_product_view(connection, source, name, products.of(source, name))
     if OPERATIONS in mentioned:
         _create_operations(connection, ledger)
     return connection
@@ -104,7 +106,8 @@ def copy_source(
 ) -> dict[str, int]:
     """Write every table and aggregate of a source, and the tables of its products, to a file in a folder, all as of one moment; the rows of each."""
     written = {}
-    with _connect(lake, ledger, source, products) as connection:
+    asked = " ".join([source, *(products.tables(source) if products else ())])
+    with _connect(lake, ledger, asked, products) as connection:
         views = "SELECT view_name FROM duckdb_views() WHERE schema_name = ? ORDER BY view_name"
         for (name,) in connection.execute(views, [source]).fetchall():
             query = f'SELECT * FROM "{source}"."{name}"'
@@ -129,7 +132,7 @@ def list_tables(ledger: Ledger, products: ProductRows | None = None) -> list[str
     published = [
         f"{source}.{name}"
         for source, tables in all_published(ledger).items()
-        for name in (*tables, *(products.of(source) if products else ()))
+        for name in (*tables, *(products.tables(source) if products else ()))
     ]
     return [*sorted(published), *(f"{OPERATIONS}.{name}" for name in ("files", "quarantine", "erasures", "products"))]
 
@@ -140,6 +143,12 @@ def _create_view(connection: DuckDBPyConnection, lake: Lake, table: TableName, s
         return
     body = select_rows(connection, schema, lake.data_files(table, snapshot), f"empty_{table.source}_{table.name}")
     connection.execute(f'CREATE VIEW "{table.source}"."{table.name}" AS {body}')
+
+
+def _create_product_view(connection: DuckDBPyConnection, source: str, name: str, rows: pa.Table | None) -> None:
+    if rows is not None:
+        connection.register(f"product_{source}_{name}", rows)
+        connection.execute(f'CREATE VIEW "{source}"."{name}" AS SELECT * FROM "product_{source}_{name}"')
 
 
 def select_rows(connection: DuckDBPyConnection, schema: pa.Schema, paths: Sequence[str], empty: str) -> str:

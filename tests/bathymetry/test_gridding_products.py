@@ -112,6 +112,7 @@ def making(folder: Path, results: list[dict[str, Any]], config: BathymetryConfig
         products[name] = folder / name
         products[name].mkdir()
         (products[name] / f"{name}.txt").write_text(name)
+    (products["surface"] / "surfaces.rows.parquet").write_text("rows of the surface, and of nothing else")
     save_surface(hills(), PROVENANCE, products["surface"])
     document = {"profile": "1a", "results": results}
     (products["checks"] / RESULTS_FILE).write_text(json.dumps(document))
@@ -135,7 +136,7 @@ def test_a_survey_that_fails_its_order_is_delivered_only_when_it_is_told_to(
         make_delivery(replace(made, config=BathymetryConfig(deliver_failing=True)))
     names = {path.name for path in made.folder.rglob("*")}
     assert {"bag.txt", "gsf.txt", "S1.zip", "S1.json"} <= names
-    assert not names & {RESULTS_FILE, "surface.npz"}
+    assert not names & {RESULTS_FILE, "surface.npz", "surfaces.rows.parquet"}
     item = json.loads((made.folder / "S1.json").read_text())
     assert item["properties"]["strandline:checks"] == {name: "not judged"}
 

@@ -20,7 +20,7 @@ from resources.lake.sql import QueryError, list_tables
 from resources.ledger.batches import Batch, get_batch
 from resources.platform import Platform
 from tests.conftest import Put
-from tests.products.toy_products import COUNTED, GROUPED_TABLES, NOT_ROWS, TOTALS, WITH_TABLES, Totals
+from tests.products.toy_products import COUNTED, GROUPED_TABLES, NOT_ROWS, ROWS_OF_ANOTHER, TOTALS, WITH_TABLES, Totals
 from tests.rules.test_r03_groups import do_all
 from tests.running import look_and_run, rows_of, toy
 from tests.toy_source import TOY
@@ -83,6 +83,7 @@ def test_rows_that_break_their_schema_leave_everything_as_it_was(platform: Platf
     make(platform, good)
     for value, message in (
         (900.0, r"the rows of its table totals_by_batch break their schema \(column total"),
+        (ROWS_OF_ANOTHER, r"it left totals_by_batch\.rows\.parquet, and files that end in .* call it something else"),
         (NOT_ROWS, "the rows of its table totals_by_batch are no such rows .*lack the columns"),
     ):
         put("toy/bad.csv", toy(value, value))
@@ -108,7 +109,8 @@ def test_namespaces_have_rows_of_their_own(platform: Platform, put: Put) -> None
     make(platform, commit(platform, put, 1))
     other = Platform(platform.settings.model_copy(update={"namespace": "trial"}))
     assert "toy.totals_by_batch" in list_tables(platform.ledger, platform.product_rows)
-    assert other.product_rows.of("toy") == {}
+    assert other.product_rows.tables("toy") == []
+    assert other.product_rows.of("toy", "totals_by_batch") is None
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ HANG, CRASH, FAULT, REFUSE, AWAY, LIE = 901.0, 902.0, 903.0, 904.0, 905.0, 906.0
 PNG = bytes.fromhex("89504e470d0a1a0a")
 
 
-NOT_ROWS = 907.0
+NOT_ROWS, ROWS_OF_ANOTHER = 907.0, 908.0
 
 
 class Totals(pa.DataFrameModel):
@@ -80,6 +80,8 @@ def write_counted(making: Making) -> ProductResult:
         "total": [float(sum(values))],
         "keys": [", ".join(making.rows["files"]["source_key"].to_pylist())],
     }
+    if ROWS_OF_ANOTHER in values:
+        (making.folder / "totals_by_batch.rows.parquet").write_text("copied from elsewhere")
     if NOT_ROWS in values:
         del rows["keys"]
     return ProductResult(rows={"totals_by_batch": rows})

@@ -19,6 +19,8 @@ from pipeline_assets.product import Making, ProductResult
 
 DELIVERED = ("surface", "geotiff", "bag", "coverage", "gsf", "checks")
 _NOT_DELIVERED = frozenset({RESULTS_FILE, SURFACE_FILE})
+_ROWS = ".parquet"
+"""Of the products' tables, which are rows of these products and of no other."""
 
 
 def make_delivery(making: Making) -> ProductResult:
@@ -37,7 +39,7 @@ def make_delivery(making: Making) -> ProductResult:
     files: dict[str, Path] = {}
     for product in DELIVERED:
         for path in sorted(making.products[product].rglob("*")):
-            if path.is_file() and path.name not in _NOT_DELIVERED:
+            if path.is_file() and path.name not in _NOT_DELIVERED and path.suffix != _ROWS:
                 name = path.relative_to(making.products[product]).as_posix()
                 files[name] = _linked(path, making.folder / name)
     judged = [_judged(one) for one in results["results"]]
