@@ -56,9 +56,10 @@ def connect(lake: Lake, ledger: Ledger, query: str, products: ProductRows | None
             continue
         for name, snapshot in snapshots.items():
             _create_view(connection, lake, TableName(source, name), snapshot)
-        for name in products.tables(source) if products else ():
+        if products is not None:
             # Their rows are read here and now, so only those that are asked for.
-            if name in mentioned or is_about_all:
+            asked = [name for name in products.tables(source) if name in mentioned or is_about_all]
+            for name in asked:
                 _create_product_view(connection, source, name, products.of(source, name))
     if OPERATIONS in mentioned:
         _create_operations(connection, ledger)
