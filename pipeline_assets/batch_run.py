@@ -38,6 +38,9 @@ from resources.logs import OUTSIDE_EVENT_LOG, bound, redact
 from resources.platform import Platform
 
 _SLICE_FILES = 64
+_LARGE_SLICE_FILES = 256
+"""Of a large batch: a commit takes up each data file by itself, and so does a query. They get smaller towards the end, where
+one worker would have to wait for the other."""
 _SLICE_BYTES = 16 * 1024 * 1024
 _FILES_A_LIMIT = 16
 """A slice gets one file's time limit, and once more for each so many files. One that needs longer is read file by file."""
@@ -193,13 +196,16 @@ def _ensure_tables_of_datasets(platform: Platform, source: FileSource, work: Wor
 
 def _slices(batch_units: Sequence[Unit], workers: int) -> Iterator[list[Unit]]:
     """Parts of a batch: small enough that every worker gets some, large enough to write data files worth reading."""
-    most_files = max(1, min(_SLICE_FILES, -(-sum(map(len, batch_units)) // workers)))
+    left = sum(map(len, batch_units))
+    fair = max(1, -(-left // workers))
     part: list[Unit] = []
     files = size = 0
     for unit in batch_units:
         unit_size = sum(file.size_bytes for file in unit)
+        most_files = min(fair, _LARGE_SLICE_FILES, max(_SLICE_FILES, left // (4 * workers)))
         if part and (files + len(unit) > most_files or size + unit_size > _SLICE_BYTES):
             yield part
+            left -= files
             part, files, size = [], 0, 0
         part.append(unit)
         files += len(unit)

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -175,10 +176,18 @@ def btl(one: Station) -> bytes:
 
 def netcdf(cruise: Sequence[Station], *, form: Any = "NETCDF3_64BIT_OFFSET") -> bytes:
     """Profiles as a contiguous ragged array by the CF conventions, salinity packed into integers."""
+    # Not made in memory: what that gives back is as long as was asked for, with whatever was there before in the rest.
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "example.nc")
+        _write_netcdf(path, cruise, form)
+        return path.read_bytes()
+
+
+def _write_netcdf(path: Path, cruise: Sequence[Station], form: Any) -> None:
     import netCDF4
 
     sizes = [len(one.pressure) for one in cruise]
-    data: Any = netCDF4.Dataset("example.nc", "w", memory=1_000_000, format=form)
+    data: Any = netCDF4.Dataset(path, "w", format=form)
     data.Conventions, data.featureType, data.title = "CF-1.8", "profile", "a made-up cruise"
     data.history, data.institution, data.source = "made for Strandline", "none", "made up"
     data.createDimension("profile", len(cruise))
@@ -226,7 +235,7 @@ def netcdf(cruise: Sequence[Station], *, form: Any = "NETCDF3_64BIT_OFFSET") -> 
         units="degC", coordinates=coordinates, fill=-999.0)  # fmt: skip
     put("salinity", "i2", ("obs",), together["salinity"], standard_name="sea_water_practical_salinity", long_name="salinity",
         units="1", coordinates=coordinates, fill=np.int16(-32768), scale_factor=0.001, add_offset=34.0)  # fmt: skip
-    return bytes(data.close())
+    data.close()
 
 
 def water_level_csv(rng: np.random.Generator, hours: int = 240) -> tuple[bytes, int]:
