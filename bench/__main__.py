@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import bucket, ecg, health, intake, latency, ocean, planning, rates, rates_api, scale, small_files
+from bench import bucket, ecg, gridding, health, intake, latency, ocean, planning, rates, rates_api, scale, small_files
 from bench.measure import Row, say
 
 _Made = Row | list[Row]
@@ -31,6 +31,10 @@ BENCHES: dict[str, tuple[Callable[[Path], _Made], Callable[[Path], _Made]]] = {
     "rates_api": (
         lambda at: rates_api.compare(at, 53_000, 4.0, 3, 500_000),
         lambda at: rates_api.compare(at, 3_000, 0.2, 1, 3_000),
+    ),
+    "gridding": (
+        lambda _: gridding.compare(1000, 400, (10, 50)),
+        lambda _: gridding.compare(80, 40, (1, 2)),
     ),
     "memory": (lambda at: ecg.memory(at, 1000, 10_000), lambda at: ecg.memory(at, 10, 20)),
 }

@@ -202,11 +202,11 @@ def _show(platform: Platform, address: str) -> None:
     for source in SOURCES:
         for query in (source.example_query, *(one.question for one in source.aggregates if one.question)):
             click.echo(f'\n$ strandline sql "{query}"')
-            click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
+            click.echo(as_text_table(run_query(platform.lake, platform.ledger, query, platform.product_rows)))
     query = "SELECT key, error_class, error FROM operations.quarantine ORDER BY quarantined_at LIMIT 20"
     refused = count_by_state(platform.ledger).get(FileState.QUARANTINED, 0)
     click.echo(f'{refused} files were refused, each with its reason:\n$ strandline sql "{query}"')
-    click.echo(as_text_table(run_query(platform.lake, platform.ledger, query)))
+    click.echo(as_text_table(run_query(platform.lake, platform.ledger, query, platform.product_rows)))
     first = SOURCES[0]
     table = f"{address}/assets/{first.name}/{first.tables[0].name}"
     click.echo(f"The UI: {address}")

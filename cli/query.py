@@ -23,7 +23,7 @@ def print_query(platform: Platform, query: str, form: str, output: Path | None) 
     """Run a query and write its result. Raises QueryError."""
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: add --output FILE, or redirect.")
-    result = run_query(platform.lake, platform.ledger, query)
+    result = run_query(platform.lake, platform.ledger, query, platform.product_rows)
     if output is None:
         _write(result, form, sys.stdout.buffer)
     else:
@@ -38,7 +38,7 @@ def export_to_file(platform: Platform, what: str, output: Path) -> None:
     if form not in {"csv", "parquet"}:
         raise click.UsageError(f"OUTPUT must end in .csv or .parquet, not {output.suffix or 'nothing'!r}")
     query = f"SELECT * FROM {what}" if re.fullmatch(r"\w+\.\w+", what) else what
-    rows = copy_query(platform.lake, platform.ledger, query, output, form)
+    rows = copy_query(platform.lake, platform.ledger, query, output, form, platform.product_rows)
     note(f"{rows:,} rows written to {output}")
 
 
@@ -47,7 +47,7 @@ def export_source(platform: Platform, source: str, folder: Path, form: str) -> N
     if folder.is_file() or folder.suffix in {".csv", ".parquet"}:
         raise click.UsageError(f"a source has several tables: OUTPUT is a folder for their files, and {folder} is none")
     folder.mkdir(parents=True, exist_ok=True)
-    written = copy_source(platform.lake, platform.ledger, source, folder, form)
+    written = copy_source(platform.lake, platform.ledger, source, folder, form, platform.product_rows)
     for name, rows in written.items():
         click.echo(f"{folder / name}.{form}: {rows:,} rows")
     if not written:

@@ -24,7 +24,7 @@ from pipeline_assets.columns import arrow_schema
 from pipeline_assets.failures import FailureKind, in_words, kind_of
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.reading import SliceTask, draw, read_slice
-from pipeline_assets.reading_units import Unit, units
+from pipeline_assets.reading_units import Unit, shared_by, units
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.lake.lake import Committed, SchemaConflict, TableName
@@ -223,11 +223,12 @@ def _read_all(context: BatchContext, claimed: Claim, folders: dict[str, str], po
     keeps = is_one and source.picture is not None
     at_most = {} if is_one else source.at_most(context.config)
     deferred: dict[str, list[Unit]] = {}
+    shared = shared_by(source, claimed.files)
 
     def submit(part: list[Unit], wait: frozenset[str] = frozenset(at_most)) -> ProcessFuture:
         files = tuple(file for unit in part for file in unit)
         fetcher = platform.landing.fetcher()
-        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait, keeps)
+        task = SliceTask(source, context.config, fetcher, claimed.batch.batch_id, files, folders, wait, shared, keeps)
         # A slow landing store gives up by itself, in a time of its own, so that no file is blamed for it.
         fetching = max(fetcher.longest_seconds(file.size_bytes) for file in files)
         return pool.submit(read_slice, task, timeout=limit * (1 + len(files) / _FILES_A_LIMIT) + fetching)
@@ -293,13 +294,18 @@ def _picture(context: BatchContext, claimed: Claim, work: Work, pool: ReaderPool
     if source.picture is None:
         return None, None
     for unit in units(source, claimed.files):
+        if source.groups is not None and source.groups.is_about_all(unit[0].key):
+            continue
         if all(work.outcomes[file.file_id].state == FileState.COMMITTED for file in unit):
             break
     else:
         return None, None
     fetcher = context.platform.landing.fetcher()
     try:
-        return pool.submit(draw, source, context.config, fetcher, unit, timeout=_PICTURE_SECONDS).result(), unit[0].key
+        drawn = pool.submit(
+            draw, source, context.config, fetcher, unit, shared_by(source, claimed.files), timeout=_PICTURE_SECONDS
+        )
+        return drawn.result(), unit[0].key
     except Exception as error:
         context.reporter.say(f"no picture of {unit[0].key}: {type(error).__name__}: {error}")
         return None, None

@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline_assets.columns import Schema
+
 
 @dataclass(frozen=True)
 class Making:
@@ -36,11 +38,14 @@ class Making:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found in a product. metadata: numbers and short texts by name."""
+    """What a check found in a product. metadata: numbers and short texts by name. is_error: not passing is more than a
+    warning.
+    """
 
     passed: bool
     description: str
     metadata: Mapping[str, str | int | float] = field(default_factory=dict)
+    is_error: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ class ProductResult:
 
     markdown: shown on the asset's page. picture: a PNG shown there, of at most 100 kB.
     metadata: numbers and short texts, by name. checks: a finding for each check that the product declares.
+    rows: for each table that the product declares, its rows, as `derive` gives those of a source's tables.
     """
 
     markdown: str = ""
     picture: bytes | None = None
     metadata: Mapping[str, str | int | float] = field(default_factory=dict)
     checks: Mapping[str, Finding] = field(default_factory=dict)
+    rows: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _always(config: Any) -> bool:
@@ -74,6 +81,8 @@ class Product:
     is_on: from the source's configuration, whether there is such a product at all.
     when_empty: whether `make` is called also for a batch that has no rows any more, to take away what it put elsewhere.
     checks: for each check whose finding `make` reports, what it is about.
+    tables: small tables about the product, by name, with their schemas: `make` gives their rows, which lie in the product's
+            folder, come and go with it, and stand beside the source's tables in SQL.
     preload: modules that `make` imports inside of it; they are imported once, before it is called.
     kinds: what it consists of, for the UI, such as ``netcdf``.
     """
@@ -87,6 +96,7 @@ class Product:
     is_on: Callable[[Any], bool] = _always
     when_empty: bool = False
     checks: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Schema] = field(default_factory=dict)
     preload: tuple[str, ...] = ()
     kinds: frozenset[str] = frozenset({"file"})
 
@@ -97,12 +107,15 @@ class Product:
             raise ValueError(f"product {self.name}: `of` names the tables that it is made from; at least one is needed")
 
 
-def check_products(source: str, products: tuple[Product, ...], tables: Mapping[str, Collection[str]]) -> None:
+def check_products(
+    source: str, products: tuple[Product, ...], tables: Mapping[str, Collection[str]], also_taken: Collection[str] = ()
+) -> None:
     """Raises ValueError unless every product is made from tables and earlier products of its source.
 
-    tables: the columns of each.
+    tables: the columns of each. also_taken: what else is called something in SQL.
     """
     known: list[str] = []
+    taken = list(also_taken)
     for product in products:
         for what, names, there in (("of", product.of, tuple(tables)), ("after", product.after, tuple(known))):
             unknown = [name for name in names if name not in there]
@@ -118,4 +131,11 @@ def check_products(source: str, products: tuple[Product, ...], tables: Mapping[s
                     f"product {source}.{product.name}: `columns` names {', '.join(map(repr, unknown))} of {table}, which is no "
                     "column of a table that it is made from"
                 )
+        for name in product.tables:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name) or name in (*tables, *taken):
+                raise ValueError(
+                    f"product {source}.{product.name}: its table {name!r} needs a name of its own, of lower-case letters, digits "
+                    f"and underscores; taken are {', '.join((*tables, *taken))}"
+                )
+            taken.append(name)
         known.append(product.name)

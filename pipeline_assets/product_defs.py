@@ -131,7 +131,7 @@ def _check_result(key: dg.AssetKey, name: str, report: ProductReport) -> dg.Asse
         check_name=name,
         asset_key=key,
         passed=found.passed,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if found.is_error else dg.AssetCheckSeverity.WARN,
         description=found.description,
         metadata=dict(found.metadata),
     )

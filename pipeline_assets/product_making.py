@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from pydantic import BaseModel
 
+from pipeline_assets.columns import BATCH_ID, FILE_ID, RowsError, to_table
 from pipeline_assets.landed_file import Refused
 from pipeline_assets.product import Making, Product, ProductResult
+from pipeline_assets.validation import violations
 from resources.errors import PermanentFailure
+from resources.products import ROWS_SUFFIX
 
 
 class ProductFailed(PermanentFailure):
@@ -38,6 +41,7 @@ class ProductTask:
     tables: Mapping[str, TableFiles]
     folder: str
     products: Mapping[str, str]
+    batch_id: str
 
 
 class RowsOfBatch(Mapping[str, pa.Table]):
@@ -94,12 +98,13 @@ def make_product(task: ProductTask) -> ProductResult:
             f"{product.make.__name__} failed with {type(error).__name__}: {error}. The rows are unusual, or the function has "
             f"a fault that they show. Mend it, and materialize {product.name} again."
         ) from error
-    problems = _problems(product, result, folder)
+    problems = _problems(product, result, folder) or _write_tables(task, result)
     if problems:
         raise ProductFailed(
             f"{product.make.__name__} has a fault: {problems}. Mend it, and materialize {product.name} again."
         )
-    return result
+    # The rows lie beside the files now.
+    return replace(result, rows={})
 
 
 def _problems(product: Product, result: object, folder: Path) -> str:
@@ -109,4 +114,26 @@ def _problems(product: Product, result: object, folder: Path) -> str:
         return f"it reported the checks {sorted(result.checks)}, and declares {sorted(product.checks)}"
     if not any(path.is_file() for path in folder.rglob("*")):
         return "it left no file in its folder"
+    like_rows = sorted(path.name for path in folder.rglob(f"*{ROWS_SUFFIX}"))
+    if like_rows:
+        return f"it left {like_rows[0]}, and files that end in {ROWS_SUFFIX} are those of its tables; call it something else"
+    if result.rows.keys() != product.tables.keys():
+        return f"it gave rows of {sorted(result.rows)}, and declares the tables {sorted(product.tables)}"
+    return ""
+
+
+def _write_tables(task: ProductTask, result: ProductResult) -> str:
+    """Writes the rows of the product's tables beside its files; what is wrong with them, or nothing."""
+    import pyarrow.parquet as pq
+
+    fill = {FILE_ID: None, BATCH_ID: task.batch_id}
+    for name, schema in task.product.tables.items():
+        try:
+            rows = to_table(schema, result.rows[name], fill, is_aggregate=True)
+        except RowsError as error:
+            return f"the rows of its table {name} are no such rows ({error})"
+        broken = violations(schema, rows, [rows.num_rows], tuple(fill))
+        if broken:
+            return f"the rows of its table {name} break their schema ({broken[0].message})"
+        pq.write_table(rows, Path(task.folder) / f"{name}{ROWS_SUFFIX}", compression="zstd")
     return ""

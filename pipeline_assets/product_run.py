@@ -116,7 +116,7 @@ def _make(
     made = store.begin(place)
     try:
         products = {name: str(folder) for name, folder in earlier.items()}
-        task = ProductTask(product, config, batch.partition, tables, str(made), products)
+        task = ProductTask(product, config, batch.partition, tables, str(made), products, batch.batch_id)
         result = _in_reader_process(platform, task)
         files = {
             path.relative_to(made).as_posix(): path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()

@@ -19,8 +19,19 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from pipeline_assets.columns import BATCH_ID, FILE_ID, SOURCE_KEY, RowsError, arrow_schema, concat, own_names, to_table
-from pipeline_assets.landed_file import Refused
-from pipeline_assets.reading_units import Contents, Unit, derive, fetched, hashes, landed, parse, reader_for, units
+from pipeline_assets.landed_file import LandedFile, Refused
+from pipeline_assets.reading_units import (
+    Contents,
+    Unit,
+    derive,
+    fetched,
+    hashes,
+    landed,
+    parse,
+    reader_for,
+    shared_files,
+    units,
+)
 from pipeline_assets.source import FileSource, Reader, Table
 from pipeline_assets.validation import violations
 from resources.lake.data_files import write_data_file
@@ -60,6 +71,8 @@ class SliceTask:
     """for each table, where its data files go"""
     deferred: frozenset[str] = frozenset()
     """readers whose files are not read now, because only some of them may be read at once"""
+    shared: Unit = ()
+    """files of the group that all others are read with"""
     keeps: bool = False
     """whether this process keeps what it read until the picture is drawn; for a batch of one file or record"""
 
@@ -93,6 +106,7 @@ def read_slice(task: SliceTask) -> SliceResult:
     _in_hand.clear()
     result = SliceResult()
     accepted: list[_Accepted] = []
+    shared = shared_files(task.fetcher, task.shared)
     with closing(fetched(task.fetcher, units(task.source, task.files))) as to_read:
         for unit, contents, not_read in to_read:
             if not_read:
@@ -100,7 +114,7 @@ def read_slice(task: SliceTask) -> SliceResult:
                 continue
             with bound(file=unit[0].key):
                 try:
-                    decided, reader = _read_one(task, contents)
+                    decided, reader = _read_one(task, contents, shared)
                 except _Deferred as later:
                     result.deferred.setdefault(later.reader, []).append(unit)
                     continue
@@ -137,13 +151,15 @@ class _Deferred(BaseException):
         self.reader = reader
 
 
-def _read_one(task: SliceTask, contents: Contents) -> tuple[_Accepted | Refusal, str | None]:
+def _read_one(
+    task: SliceTask, contents: Contents, shared: Mapping[str, LandedFile]
+) -> tuple[_Accepted | Refusal, str | None]:
     """A unit's rows by table, or why it is refused; and the name of the reader that read it."""
     source = task.source
     reader: Reader | None = None
     decided: _Accepted | Refusal
     try:
-        primary, file = landed(source, contents)
+        primary, file = landed(source, contents, shared)
         files = (primary, *(other for other in contents if other is not primary))
         sha256 = hashes(contents) if source.equal_bytes == "duplicate" else {}
         if source.groups is not None and source.groups.is_done(primary.key):
@@ -237,7 +253,7 @@ def _write(task: SliceTask, table: Table, rows: pa.Table) -> str:
     return uri
 
 
-def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, unit: Unit) -> bytes | None:
+def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, unit: Unit, shared: Unit = ()) -> bytes | None:
     """The picture of one accepted file, or record of several. Runs in a reader process."""
     if source.picture is None:
         return None
@@ -247,5 +263,5 @@ def draw(source: FileSource, config: BaseModel, fetcher: Fetcher, unit: Unit) ->
         _, contents, not_read = next(to_read)
         if not_read:
             return None
-        parsed = parse(source, config, landed(source, contents)[1])
+        parsed = parse(source, config, landed(source, contents, shared_files(fetcher, shared))[1])
         return source.picture(parsed, derive(source, config, parsed))

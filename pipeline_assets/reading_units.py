@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import HEAD_BYTES, NO_GROUP, RECORD_HEAD_BYTES, FileSource, Reader
+from resources.errors import TransientFailure
 from resources.landing.store import Fetched, Fetcher, FileArchived, FileChanged, FileGone, sha256_of
 from resources.ledger.batches import ClaimedFile
 from resources.ledger.publishing import Outcome, Refusal
@@ -111,8 +112,44 @@ def hashes(contents: Mapping[ClaimedFile, Fetched]) -> dict[str, str]:
     }
 
 
-def landed(source: FileSource, contents: Mapping[ClaimedFile, Fetched]) -> tuple[ClaimedFile, LandedFile]:
-    """What a reader gets of a unit: its file, or the record's primary with its companions. Raises Refused."""
+class SharedFileChanged(TransientFailure):
+    """A file that all others of its group are read with changed since the batch was planned."""
+
+
+def shared_by(source: FileSource, files: Sequence[ClaimedFile]) -> Unit:
+    """Those of a group's files that all others are read with."""
+    groups = source.groups
+    return () if groups is None else tuple(file for file in files if groups.is_shared(file.key))
+
+
+def shared_files(fetcher: Fetcher, shared: Unit) -> dict[str, LandedFile]:
+    """The files that all others of their group are read with, by name, their bytes in memory; not those that are gone."""
+    found: dict[str, LandedFile] = {}
+    for file in shared:
+        try:
+            got = fetcher.fetch_with_metadata(file.key, file.version, file.size_bytes)
+        except FileGone:
+            continue
+        except (FileChanged, FileArchived) as error:
+            raise SharedFileChanged(
+                f"{file.key} cannot be read as it was when the batch was planned ({error}), and the other files of its group "
+                "are read with it. They are tried again with what is there then."
+            ) from error
+        try:
+            one = _landed_file(file, got)
+            found[one.name] = replace(one, path=None, data=one.read_bytes())
+        finally:
+            fetcher.done(got.content)
+    return found
+
+
+def landed(
+    source: FileSource, contents: Mapping[ClaimedFile, Fetched], shared: Mapping[str, LandedFile] | None = None
+) -> tuple[ClaimedFile, LandedFile]:
+    """What a reader gets of a unit: its file, with what its group shares, or the record's primary with its companions.
+
+    Raises Refused.
+    """
     if source.groups is not None and any(file.group_key == NO_GROUP for file in contents):
         raise Refused(
             "no_group",
@@ -121,7 +158,8 @@ def landed(source: FileSource, contents: Mapping[ClaimedFile, Fetched]) -> tuple
         )
     by_name = {PurePosixPath(file.key).name: (file, _landed_file(file, content)) for file, content in contents.items()}
     if source.records is None:
-        return next(iter(by_name.values()))
+        claimed, alone = next(iter(by_name.values()))
+        return claimed, replace(alone, companions=dict(shared)) if shared else alone
     name = source.records.primary(by_name)
     if name is None:
         if any(file.group_key is not None for file in contents):

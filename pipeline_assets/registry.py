@@ -13,6 +13,7 @@ NAMES = [
     "health",
     "places",
     "rates",
+    "bathymetry",
 ]
 """Each is a folder beside this file, whose source.py declares the FileSource of that name."""
 

@@ -129,12 +129,15 @@ class Groups:
              ``toy/(?P<group>[^/]+)/.+`` takes each folder for a group.
     quiet_seconds: a group is read once nothing more came for so long, or
     done: once a file landed whose whole key this regular expression matches; it is a mark and is not read.
+    shared: files of a group whose whole key this regular expression matches are given, as `companions`, to the readers of
+            all others: what says something about the whole group, such as a survey's declaration. They are read, too.
     wanted: what such a key looks like, for people.
     """
 
     pattern: str
     quiet_seconds: float = 60.0
     done: str = r"(?!)"
+    shared: str = r"(?!)"
     wanted: str = ""
 
     def group_of(self, key: str) -> str:
@@ -145,6 +148,13 @@ class Groups:
 
     def is_done(self, key: str) -> bool:
         return re.fullmatch(self.done, key, re.DOTALL) is not None
+
+    def is_shared(self, key: str) -> bool:
+        return re.fullmatch(self.shared, key, re.DOTALL) is not None
+
+    def is_about_all(self, key: str) -> bool:
+        """Whether the file says something about the group and is no part of its data."""
+        return self.is_done(key) or self.is_shared(key)
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,8 @@ class FileSource:
         if len({(check.table, check.name) for check in self.checks}) != len(self.checks):
             raise ValueError(f"source {self.name}: every check of a table needs a name of its own")
         if self.products:
-            check_products(self.name, self.products, {table.name: own_names(table.schema) for table in self.tables})
+            of_tables = {table.name: own_names(table.schema) for table in self.tables}
+            check_products(self.name, self.products, of_tables, [aggregate.name for aggregate in self.aggregates])
         datasets = {dataset.name for dataset in self.datasets}
         kinds = (self.datasets, self.aggregates, self.products)
         names = [*self.table_names, *(one.name for some in kinds for one in some)]

@@ -11,7 +11,7 @@ from resources.landing.s3 import S3Store
 from resources.landing.store import LandingStore
 from resources.ledger import Ledger
 from resources.notifier import LogNotifier, Notifier
-from resources.products import FolderProducts, ProductStore
+from resources.products import FolderProducts, ProductRows, ProductStore
 from resources.serving.database import Serving
 from resources.settings import S3Address, Settings
 from resources.slack import SlackNotifier
@@ -70,6 +70,10 @@ class Platform:
     @cached_property
     def products(self) -> ProductStore:
         return FolderProducts(self.settings.products_folder)
+
+    @property
+    def product_rows(self) -> ProductRows:
+        return ProductRows(self.products, self.settings.table_prefix)
 
     def close(self) -> None:
         """Let go of connections. Using the platform again opens them anew."""

@@ -6,12 +6,21 @@ import hashlib
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _GENERATIONS = ".generations"
+ROWS_SUFFIX = ".rows.parquet"
+"""Of a file in a product's folder that holds the product's rows of a table, after the table's name."""
+_TABLES = ".tables"
+"""Below a source: for each table a folder, in it for each partition a link to its rows. No partition's folder begins with a dot."""
+_MOST_LOOKS = 3
 _LONGEST_NAME = 150
 """of a folder, in bytes; file systems take 255"""
 
@@ -46,6 +55,12 @@ class ProductStore(Protocol):
     def remove_partition(self, source: str, partition: str) -> None:
         """Delete all products of a partition, also those that nobody declares any more."""
 
+    def tables(self, source: str) -> list[str]:
+        """The tables that products of a source have rows of."""
+
+    def rows(self, source: str, table: str) -> list[pa.Table]:
+        """The rows of a table, of each product that has some as it was made last."""
+
     def uri(self, source: str) -> str:
         """Where a source's products are."""
 
@@ -74,6 +89,8 @@ class FolderProducts:
             if path.is_file():
                 _sync(path)
         link = self._link(place)
+        # Before the exchange: a link to rows that are not there yet is passed over, rows without one would be lost to sight.
+        self._index(place, {path.name.removesuffix(ROWS_SUFFIX) for path in made.glob(f"*{ROWS_SUFFIX}")})
         aside = link.with_name(f".{link.name}-{uuid.uuid4().hex[:12]}")
         aside.symlink_to(Path(_GENERATIONS) / made.name, target_is_directory=True)
         os.replace(aside, link)
@@ -88,13 +105,24 @@ class FolderProducts:
         return link if link.is_dir() else None
 
     def remove(self, place: Place) -> None:
+        self._index(place, set())
         self._link(place).unlink(missing_ok=True)
         self._delete_generations(place)
 
     def remove_partition(self, source: str, partition: str) -> None:
         folder = self._partition(source, partition)
+        for table in (self.root / source / _TABLES).glob("*"):
+            (table / folder.name).unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
+
+    def tables(self, source: str) -> list[str]:
+        folders = (self.root / source / _TABLES).glob("*")
+        return sorted(folder.name for folder in folders if any(folder.iterdir()))
+
+    def rows(self, source: str, table: str) -> list[pa.Table]:
+        links = sorted((self.root / source / _TABLES / table).glob("*"))
+        return [rows for rows in map(_read_rows, links) if rows is not None]
 
     def uri(self, source: str) -> str:
         return f"file://{self.root / source}"
@@ -104,6 +132,20 @@ class FolderProducts:
 
     def _link(self, place: Place) -> Path:
         return self._partition(place.source, place.partition) / place.product
+
+    def _index(self, place: Place, tables: set[str]) -> None:
+        """Lets a product be found by the tables that it has rows of, and by no other: a source may have very many products."""
+        index, name = self.root / place.source / _TABLES, folder_name(place.partition)
+        for has in tables:
+            entry = index / has / name
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                entry.symlink_to(Path("..", "..", name, place.product, f"{has}{ROWS_SUFFIX}"))
+        for table in index.glob("*"):
+            entry = table / name
+            is_ours = entry.is_symlink() and entry.readlink().parent.name == place.product
+            if is_ours and table.name not in tables:
+                entry.unlink(missing_ok=True)
 
     def _delete_generations(self, place: Place, keep: str = "") -> None:
         folder = self._partition(place.source, place.partition) / _GENERATIONS
@@ -123,6 +165,35 @@ def folder_name(partition: str) -> str:
     return f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(partition.encode()).hexdigest()[:16]}"
 
 
+def _read_rows(path: Path) -> pa.Table | None:
+    """None when they are gone."""
+    import pyarrow.parquet as pq
+
+    for _ in range(_MOST_LOOKS):
+        # A generation may be exchanged between following the link and opening the file.
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            return pq.read_table(file)
+    return None
+
+
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class ProductRows:
+    """The rows of products, for SQL. prefix: of a namespace, before a source's name where its products lie."""
+
+    store: ProductStore
+    prefix: str
+
+    def tables(self, source: str) -> list[str]:
+        return self.store.tables(f"{self.prefix}{source}")
+
+    def of(self, source: str, table: str) -> pa.Table | None:
+        """All rows of a table; None when no product has any."""
+        import pyarrow as pa
+
+        parts = self.store.rows(f"{self.prefix}{source}", table)
+        return pa.concat_tables(parts, promote_options="permissive") if parts else None

@@ -75,7 +75,8 @@ def batch_state(platform: Platform, batch: Batch) -> str:
 
 
 def rows_of(platform: Platform, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in run_query(platform.lake, platform.ledger, query).to_pylist()]
+    found = run_query(platform.lake, platform.ledger, query, platform.product_rows)
+    return [tuple(row.values()) for row in found.to_pylist()]
 
 
 def visible(platform: Platform) -> dict[str, list[float]]:

@@ -31,6 +31,7 @@ BEGINS = {
     "health": ["20 task", "500 rows"],
     "rates": ["2,000 prices:"],
     "rates_api": ["port to", "region to", "region to", "region to"],
+    "gridding": ["64,000 soundings", *["CUBE of"] * 3, "memory of"],
     "memory": ["memory of"],
 }  # fmt: skip
 """Of each benchmark, how its rows begin."""

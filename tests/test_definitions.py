@@ -298,7 +298,7 @@ def test_settings_say_for_any_source_how_often_files_are_expected(home: Path, mo
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("nosuch=1", r"STRANDLINE_EXPECT_EVERY_HOURS names no source: nosuch\. Sources: ecg"),
+        ("nosuch=1", r"STRANDLINE_EXPECT_EVERY_HOURS names no source: nosuch\. Sources: bathymetry, ecg"),
         ("24", "STRANDLINE_EXPECT_EVERY_HOURS='24': .*expected SOURCE=HOURS"),
         ("ecg=0", "STRANDLINE_EXPECT_EVERY_HOURS=.*greater than or equal to"),
         ("ecg=daily", "STRANDLINE_EXPECT_EVERY_HOURS=.*valid number"),

@@ -26,9 +26,10 @@ def test_every_source_has_a_page_that_names_its_tables_columns_and_settings() ->
         if not pages and len(source.tables) == 1 and not source.config.model_fields:
             continue  # what there is to say of it stands at its columns, in the UI
         page = "\n".join(path.read_text() for path in pages)
-        for table in source.tables:
-            assert f"`{source.name}.{table.name}`" in page
-            for column in own_names(table.schema):
+        of_products = [table for product in source.products for table in product.tables.items()]
+        for table, schema in [*((table.name, table.schema) for table in source.tables), *of_products]:
+            assert f"`{source.name}.{table}`" in page
+            for column in own_names(schema):
                 assert re.search(rf"\b{column}\b", page), column
         for name in source.config.model_fields:
             assert (

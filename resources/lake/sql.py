@@ -15,7 +15,7 @@ from resources.errors import UserError
 from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
 from resources.ledger.products import PRODUCT_COLUMNS, select_products
-from resources.ledger.publishing import all_published, published_snapshots
+from resources.ledger.publishing import all_published
 from resources.ledger.queries import (
     ERASURE_COLUMNS,
     FILE_COLUMNS,
@@ -28,6 +28,8 @@ from resources.ledger.queries import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from resources.products import ProductRows
+
 OPERATIONS = "operations"
 _MOST_LOOKS = 3
 
@@ -36,8 +38,8 @@ class QueryError(UserError):
     """The query is wrong. The message is the engine's own."""
 
 
-def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
-    """An in-memory database with a view for each table that the query may mean.
+def connect(lake: Lake, ledger: Ledger, query: str, products: ProductRows | None = None) -> DuckDBPyConnection:
+    """An in-memory database with a view for each table that the query may mean. products: those of products, too.
 
     All views are of one moment: of each source, readers see every table of a batch or none of it. Raises SnapshotGone
     when batches were published meanwhile and what was visible before them is gone.
@@ -47,56 +49,68 @@ def connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone='UTC'")
     mentioned = set(re.findall(r"\w+", query.lower()))
+    is_about_all = bool(mentioned & {"information_schema", "show"})
     for source, snapshots in all_published(ledger).items():
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{source}"')
-        if source.lower() not in mentioned and "information_schema" not in mentioned and "show" not in mentioned:
+        if source.lower() not in mentioned and not is_about_all:
             continue
         for name, snapshot in snapshots.items():
             _create_view(connection, lake, TableName(source, name), snapshot)
+        if products is not None:
+            # Their rows are read here and now, so only those that are asked for.
+            asked = [name for name in products.tables(source) if name in mentioned or is_about_all]
+            for name in asked:
+                _create_product_view(connection, source, name, products.of(source, name))
     if OPERATIONS in mentioned:
         _create_operations(connection, ledger)
     return connection
 
 
-def _connect(lake: Lake, ledger: Ledger, query: str) -> DuckDBPyConnection:
+def _connect(lake: Lake, ledger: Ledger, query: str, products: ProductRows | None) -> DuckDBPyConnection:
     for _ in range(_MOST_LOOKS - 1):
         with suppress(SnapshotGone):
-            return connect(lake, ledger, query)
-    return connect(lake, ledger, query)
+            return connect(lake, ledger, query, products)
+    return connect(lake, ledger, query, products)
 
 
-def run_query(lake: Lake, ledger: Ledger, query: str) -> pa.Table:
+def run_query(lake: Lake, ledger: Ledger, query: str, products: ProductRows | None = None) -> pa.Table:
     """The query's result. Raises QueryError."""
     import duckdb
 
-    with _connect(lake, ledger, query) as connection:
+    with _connect(lake, ledger, query, products) as connection:
         try:
             relation = connection.sql(query)
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
-            known = ", ".join(list_tables(ledger))
+            known = ", ".join(list_tables(ledger, products))
             raise QueryError(f"{error}\nTables: {known}") from error
 
 
-def copy_query(lake: Lake, ledger: Ledger, query: str, path: Path, form: str) -> int:
+def copy_query(
+    lake: Lake, ledger: Ledger, query: str, path: Path, form: str, products: ProductRows | None = None
+) -> int:
     """Write a query's result to a file without holding it in memory; the number of rows. form: ``csv`` or ``parquet``.
 
     The file appears whole or not at all. Raises QueryError.
     """
     import duckdb
 
-    with _connect(lake, ledger, query) as connection:
+    with _connect(lake, ledger, query, products) as connection:
         try:
             return _copy(connection, query.rstrip().rstrip(";"), path, form)
         except duckdb.Error as error:
-            raise QueryError(f"{error}\nTables: {', '.join(list_tables(ledger))}") from error
+            raise QueryError(f"{error}\nTables: {', '.join(list_tables(ledger, products))}") from error
 
 
-def copy_source(lake: Lake, ledger: Ledger, source: str, folder: Path, form: str) -> dict[str, int]:
-    """Write every table and aggregate of a source to a file in a folder, all as of one moment; the rows of each."""
+def copy_source(
+    lake: Lake, ledger: Ledger, source: str, folder: Path, form: str, products: ProductRows | None = None
+) -> dict[str, int]:
+    """Write every table and aggregate of a source, and the tables of its products, to a file in a folder, all as of one moment; the rows of each."""
     written = {}
-    with _connect(lake, ledger, source) as connection:
-        for name in sorted(published_snapshots(ledger, source)):
+    asked = " ".join([source, *(products.tables(source) if products else ())])
+    with _connect(lake, ledger, asked, products) as connection:
+        views = "SELECT view_name FROM duckdb_views() WHERE schema_name = ? ORDER BY view_name"
+        for (name,) in connection.execute(views, [source]).fetchall():
             query = f'SELECT * FROM "{source}"."{name}"'
             written[name] = _copy(connection, query, folder / f"{name}.{form}", form)
     return written
@@ -114,9 +128,13 @@ def _copy(connection: DuckDBPyConnection, query: str, path: Path, form: str) -> 
     return int(written[0]) if written else 0
 
 
-def list_tables(ledger: Ledger) -> list[str]:
+def list_tables(ledger: Ledger, products: ProductRows | None = None) -> list[str]:
     """What can be queried."""
-    published = [f"{source}.{name}" for source, tables in all_published(ledger).items() for name in tables]
+    published = [
+        f"{source}.{name}"
+        for source, tables in all_published(ledger).items()
+        for name in (*tables, *(products.tables(source) if products else ()))
+    ]
     return [*sorted(published), *(f"{OPERATIONS}.{name}" for name in ("files", "quarantine", "erasures", "products"))]
 
 
@@ -126,6 +144,12 @@ def _create_view(connection: DuckDBPyConnection, lake: Lake, table: TableName, s
         return
     body = select_rows(connection, schema, lake.data_files(table, snapshot), f"empty_{table.source}_{table.name}")
     connection.execute(f'CREATE VIEW "{table.source}"."{table.name}" AS {body}')
+
+
+def _create_product_view(connection: DuckDBPyConnection, source: str, name: str, rows: pa.Table | None) -> None:
+    if rows is not None:
+        connection.register(f"product_{source}_{name}", rows)
+        connection.execute(f'CREATE VIEW "{source}"."{name}" AS SELECT * FROM "product_{source}_{name}"')
 
 
 def select_rows(connection: DuckDBPyConnection, schema: pa.Schema, paths: Sequence[str], empty: str) -> str:

@@ -79,6 +79,17 @@ def test_a_run_makes_its_batch_s_products_and_tells_of_them(dagster: Dagster, pu
     assert dagster.tick() == []
 
 
+@pytest.mark.parametrize(("value", "severity"), [(-1, "WARN"), (-200, "ERROR")])
+def test_a_product_says_whether_a_finding_is_more_than_a_warning(
+    dagster: Dagster, put: Put, value: float, severity: str
+) -> None:
+    put("toy/a.csv", toy(value))
+    result = dagster.execute(next_batch(dagster.platform, WITH_PRODUCTS).partition)
+    assert result.success
+    (check,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "is_positive"]
+    assert (check.passed, check.severity.value) == (False, severity)
+
+
 def test_definitions_tell_what_a_product_is_and_what_it_is_made_of(dagster: Dagster) -> None:
     specs = {spec.key: spec for spec in dagster.defs.resolve_all_asset_specs() if spec.group_name == "toy"}
     assert contract.missing(specs.values()) == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from resources.products import FolderProducts, Place, folder_name
+from resources.products import ROWS_SUFFIX, FolderProducts, Place, folder_name
 from resources.settings import Settings
 
 PLACE = Place("toy", "a/b", "report")
@@ -53,6 +55,42 @@ def test_products_and_partitions_do_not_disturb_each_other(store: FolderProducts
     assert store.find(others[0]) is None
     assert store.find(others[1]) is not None
     store.remove_partition("toy", "nosuch")
+
+
+def write_rows(store: FolderProducts, place: Place, **tables: int) -> None:
+    made = store.begin(place)
+    (made / "a.txt").write_text("something")
+    for table, value in tables.items():
+        pq.write_table(pa.table({"value": [value]}), made / f"{table}{ROWS_SUFFIX}")
+    store.put(place, made)
+
+
+def rows(store: FolderProducts, table: str) -> list[int]:
+    return [part["value"][0].as_py() for part in store.rows("toy", table)]
+
+
+def test_rows_are_found_by_their_table_until_their_product_goes_or_has_none(store: FolderProducts) -> None:
+    other, beside = Place("toy", "b", "report"), Place("toy", "a/b", "beside")
+    assert (store.tables("toy"), rows(store, "totals")) == ([], [])
+    write_rows(store, PLACE, totals=1, more=10)
+    write_rows(store, other, totals=2)
+    write_rows(store, beside, others=3)
+    write_rows(store, PLACE, totals=4, more=40)
+    assert store.tables("toy") == ["more", "others", "totals"]
+    assert (rows(store, "totals"), rows(store, "more"), rows(store, "others")) == ([4, 2], [40], [3])
+    write_rows(store, PLACE, more=50)
+    assert (rows(store, "totals"), rows(store, "more")) == ([2], [50])
+    store.remove(PLACE)
+    assert (store.tables("toy"), rows(store, "others")) == (["others", "totals"], [3])
+    store.remove_partition("toy", "a/b")
+    assert (store.tables("toy"), rows(store, "totals")) == (["totals"], [2])
+    assert "a%2Fb" not in {path.name for path in store.root.rglob("*")}, "nor does a name tell of it"
+
+
+def test_rows_that_are_listed_and_not_there_yet_are_passed_over(store: FolderProducts) -> None:
+    write_rows(store, PLACE, totals=1)
+    store._link(PLACE).unlink()
+    assert rows(store, "totals") == []
 
 
 def test_folders_tell_partitions_apart_and_stay_where_they_belong() -> None:

@@ -1,0 +1,1 @@
+"""Hydrographic surveys: soundings to a checked surface."""

@@ -1,0 +1,208 @@
+"""What can be set about surveys, and what a survey says of itself in its `survey.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline_assets.bathymetry.grid.config import CubeParameters, Method
+from pipeline_assets.bathymetry.s44 import ORDERS, order_of
+from pipeline_assets.bathymetry.uncertainty import Sensors
+from pipeline_assets.landed_file import LandedFile, Refused
+
+DECLARATION = "survey.json"
+"""The file in a survey's folder that says what its other files do not say of themselves."""
+UNKNOWN_DATUM = "unknown"
+
+GROUP_PATTERN = r"bathymetry/(?P<group>[^/]+)/.+"
+MOST_DECLARATION_BYTES = 2_000_000
+
+
+def _epsg(text: str | None) -> str | None:
+    if text is None or re.fullmatch(r"EPSG:[0-9]{4,6}", text):
+        return text
+    raise ValueError(f"{text!r} is no code of a coordinate reference system; expected one such as EPSG:32755")
+
+
+def _order(name: str) -> str:
+    return order_of(name).name
+
+
+Epsg = Annotated[str, AfterValidator(_epsg)]
+
+
+class Columns(BaseModel):
+    """Which columns of text and Parquet files are what. Names are compared without regard to case.
+
+    without_header: what the columns are where a text has no line of names; `-` is one that is not read.
+    flag: 0 for soundings that are accepted. tvu, thu: uncertainties, see `Declared.uncertainty`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: tuple[str, ...] = ("x", "easting", "east", "e", "x_m", "easting_m")
+    y: tuple[str, ...] = ("y", "northing", "north", "n", "y_m", "northing_m")
+    longitude: tuple[str, ...] = ("longitude", "lon", "long")
+    latitude: tuple[str, ...] = ("latitude", "lat")
+    depth: tuple[str, ...] = ("depth", "z", "depth_m", "elevation", "height")
+    tvu: tuple[str, ...] = ("tvu", "tvu_m", "vertical_uncertainty", "uncertainty", "depth_tpu")
+    thu: tuple[str, ...] = ("thu", "thu_m", "horizontal_uncertainty", "position_tpu")
+    flag: tuple[str, ...] = ("flag", "rejected", "status")
+    ping: tuple[str, ...] = ("ping", "profile")
+    beam: tuple[str, ...] = ("beam",)
+    without_header: tuple[str, ...] = ("x", "y", "depth")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        known = {*NAMES, "-"}
+        strange = [name for name in self.without_header if name not in known]
+        if strange:
+            raise ValueError(f"without_header names {strange[0]!r}; expected some of {', '.join(sorted(known))}")
+        return self
+
+
+NAMES = ("x", "y", "longitude", "latitude", "depth", "tvu", "thu", "flag", "ping", "beam")
+"""What a column can be."""
+
+
+class Declared(BaseModel):
+    """What is declared of a survey.
+
+    crs: the projected CRS that its soundings are in, or are brought to. None: of files with latitudes and longitudes the
+         UTM zone of their first position; other files are refused.
+    position_crs: what latitudes and longitudes in its files are in.
+    vertical_datum: what depths are below, such as EPSG:5715 or "LAT". ellipsoidal: whether that is an ellipsoid, below
+                    which depths may be of either sign.
+    positive: which way the third column points; None: down in text and Parquet, up in LAS. GSF has depths.
+    uncertainty: what uncertainties in text, Parquet and LAS are; GSF has those of 95 %.
+    extent: where it is: west, south, east, north, degrees.
+    order: the order of survey that it is meant to keep.
+    lines: names of all its files, relative to its folder; None: nobody says.
+    cell_m: edge of the cells of its surface, m; None: as the settings say.
+    sensors: for the uncertainties of GSF files that have none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    crs: Epsg | None = None
+    position_crs: Epsg = "EPSG:4326"
+    vertical_datum: Annotated[str, Field(min_length=1, max_length=100)] = UNKNOWN_DATUM
+    ellipsoidal: bool = False
+    positive: Literal["down", "up"] | None = None
+    uncertainty: Literal["95", "1sigma"] = "95"
+    extent: tuple[float, float, float, float] | None = None
+    order: Annotated[str, AfterValidator(_order)] = "1a"
+    lines: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
+    cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    columns: Columns = Field(default_factory=Columns)
+    sensors: Sensors = Field(default_factory=Sensors)
+
+    @model_validator(mode="after")
+    def _extent_of_the_earth(self) -> Self:
+        if self.extent is not None:
+            west, south, east, north = self.extent
+            if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
+                raise ValueError(f"extent {self.extent} is none; expected west, south, east, north in degrees")
+        return self
+
+
+class BathymetryConfig(BaseModel):
+    """Settings of the bathymetry source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_soundings: int = Field(
+        50_000_000, ge=1, description="most soundings of one file; guards against sizes nobody can hold"
+    )
+    zone_margin_deg: float = Field(
+        1.0,
+        ge=0,
+        le=30,
+        description="how far positions may lie outside of the area that their CRS is made for, degrees; Strandline's own",
+    )
+    wrong_sign_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of soundings above the datum from which the sign of a file's depths is wrong; Strandline's own",
+    )
+    rejected_share_max: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="share of a line's soundings that its file may reject before the check warns; Strandline's own",
+    )
+    method: Method = Field(
+        "cube", description="how the surface is gridded: cube, weighted_mean, median, shoalest or mean"
+    )
+    cell_m: float | None = Field(
+        None, gt=0, le=10_000, description="edge of a surface's cells, m; unset: by depth and order of survey"
+    )
+    cube: CubeParameters = Field(
+        default_factory=lambda: CubeParameters.model_validate({}),
+        description="parameters of CUBE, see docs/gridding.md",
+    )
+    max_cells: int = Field(100_000_000, ge=1, description="most cells of a surface; guards against a sounding far off")
+    filter_sigmas: float = Field(
+        3.0,
+        gt=0,
+        description="how many standard deviations of its cell a sounding may lie off the preliminary surface, beyond the order's "
+        "vertical uncertainty; Strandline's own",
+    )
+    deliver_failing: bool = Field(
+        False, description="whether a survey is delivered also where its surface fails a blocking check of its order"
+    )
+    default: Declared = Field(
+        default_factory=Declared,
+        description=f"what holds for surveys without a {DECLARATION} and without an entry in `surveys`",
+    )
+    surveys: dict[str, Declared] = Field(
+        default_factory=dict, description=f"what is declared of a survey, by its name, if it has no {DECLARATION}"
+    )
+
+
+def survey_of(key: str) -> str:
+    """The survey that a key belongs to: its folder; empty for a key that is in none."""
+    match = re.fullmatch(GROUP_PATTERN, key, re.DOTALL)
+    return match["group"] if match else ""
+
+
+def declared_for(file: LandedFile, config: BathymetryConfig) -> Declared:
+    """What is declared of the survey of a file: by the `survey.json` beside it, else by the settings. Raises Refused."""
+    beside = file.companions.get(DECLARATION)
+    if beside is not None:
+        return parse_declaration(beside.read_bytes())
+    return config.surveys.get(survey_of(file.key), config.default)
+
+
+def parse_declaration(data: bytes) -> Declared:
+    """A `survey.json`. Raises Refused `bad_declaration`."""
+    if len(data) > MOST_DECLARATION_BYTES:
+        raise _bad(f"has {len(data):,} bytes; at most {MOST_DECLARATION_BYTES:,}")
+    try:
+        said: Any = json.loads(data)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise _bad(f"is no JSON ({error})") from error
+    if not isinstance(said, dict):
+        raise _bad("is no JSON object")
+    try:
+        return Declared.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise _bad(
+            f"says something wrong: {place[:100]}: {first['msg'].removeprefix('Value error, ')[:300]}", place[:100]
+        ) from error
+
+
+def _bad(what: str, location: str = "") -> Refused:
+    fields = ", ".join(Declared.model_fields)
+    return Refused(
+        "bad_declaration",
+        f"{DECLARATION} {what}. Expected a JSON object with some of {fields}; orders are {', '.join(ORDERS)}. Land it "
+        "anew: the whole survey is then read again.",
+        location=location or DECLARATION,
+    )

@@ -1,0 +1,1 @@
+"""The open gridding engine; `engine.grid` is its front door."""

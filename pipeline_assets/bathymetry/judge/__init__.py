@@ -1,0 +1,1 @@
+"""What a finished surface is held against: the checks, the profiles that say how strict they are, and their report."""

@@ -1,0 +1,39 @@
+"""The bathymetry source: read this and you know it."""
+
+from __future__ import annotations
+
+from pipeline_assets.bathymetry import derive, examples, picture, schema
+from pipeline_assets.bathymetry.checks import CHECKS
+from pipeline_assets.bathymetry.config import GROUP_PATTERN, BathymetryConfig
+from pipeline_assets.bathymetry.products.declared import PRODUCTS
+from pipeline_assets.bathymetry.read.formats import FORMATS
+from pipeline_assets.source import FileSource, Groups, Reader, Table
+
+BATHYMETRY = FileSource(
+    name="bathymetry",
+    description="Hydrographic surveys: lines of soundings with their flags and uncertainties, and their surface, a survey a folder.",
+    owners=("team:hydrography",),
+    readers=tuple(Reader(one.name, one.description, one.recognises, one.read) for one in FORMATS),
+    tables=(
+        Table("soundings", schema.Soundings),
+        Table("lines", schema.Lines, derived_from=("soundings",)),
+        Table("surveys", schema.Surveys),
+    ),
+    derive=derive.tables,
+    products=PRODUCTS,
+    checks=CHECKS,
+    config=BathymetryConfig,
+    picture=picture.line_png,
+    examples=examples.write_examples,
+    groups=Groups(
+        GROUP_PATTERN,
+        quiet_seconds=60.0,
+        done=r"bathymetry/[^/]+/(?:survey)?\.done",
+        shared=r"bathymetry/[^/]+/survey\.json",
+        wanted="bathymetry/SURVEY/NAME",
+    ),
+    preload=("pyarrow.csv", "pyarrow.parquet", "pyproj", "laspy"),
+    preload_for_picture=("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image"),
+    question="SELECT line, soundings, accepted, depth_min_m, depth_max_m, tvu_median_m FROM bathymetry.lines "
+    "ORDER BY survey, line LIMIT 20",
+)

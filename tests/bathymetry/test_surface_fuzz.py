@@ -1,0 +1,25 @@
+"""Damaged BAGs and GeoTIFFs, read in a process of their own: what a library in C breaks must not break other tests."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from tests.bathymetry.fuzz_surfaces import run
+
+MAY = {
+    "bag": {"surface", "not_bag", "damaged_bag", "unsafe_bag", "bag_too_large", "bag_metadata", "bag_structure"},
+    "geotiff": {"surface", "not_geotiff", "damaged_geotiff", "geotiff_too_large", "geotiff_grid", "geotiff_bands", "depth_sign"},
+}  # fmt: skip
+MUST = {"bag": {"surface", "damaged_bag"}, "geotiff": {"surface", "damaged_geotiff"}}
+
+
+@pytest.mark.parametrize("kind", MAY)
+def test_no_damage_gets_past_refused(kind: str) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        outcomes, growth_kb = process.submit(run, kind, 200, 2026).result()
+    assert set(outcomes) <= MAY[kind], outcomes
+    assert MUST[kind] <= set(outcomes), outcomes
+    assert growth_kb < 300_000
