@@ -8,7 +8,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from tests.bathymetry.fuzz import MAY, Seen, run, targets
+from tests.bathymetry.fuzz import MAY, run, targets
+from tests.fuzzing import Seen
 
 MUTANTS = 300
 TARGETS = ("gsf", "las", "laz", "parquet", "text", "declaration")

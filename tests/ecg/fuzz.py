@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +23,7 @@ from pipeline_assets.ecg.source import ECG
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.source import HEAD_BYTES
 from pipeline_assets.validation import violations
+from tests.fuzzing import Seen
 
 Parts = dict[str, bytes]
 """The files of one recording by name; the first one is read, the others are its companions."""
@@ -44,14 +44,6 @@ class Target:
     damaged: Callable[[Parts, Parts, np.random.Generator], Parts]
     may: set[str]
     must: set[str]
-
-
-@dataclass
-class Seen:
-    """What came of the damaged files of one reader."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
 
 
 def targets() -> dict[str, Target]:
@@ -181,6 +173,10 @@ def rewritten(text: bytes, rng: np.random.Generator) -> bytes:
         ]
     joined = b" ".join(words)
     return joined if text.startswith(b"{") else joined.replace(b" : ", b":").replace(b" \n ", b"\n")
+
+
+def may(target: Target) -> set[str]:
+    return target.may | {"recording"}
 
 
 def run(target: Target, mutants: int, seed: int, *, schemas_every: int = 1) -> Seen:

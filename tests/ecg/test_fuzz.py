@@ -16,7 +16,8 @@ from pipeline_assets.ecg.config import EcgConfig
 from pipeline_assets.ecg.examples import matlab73, synthetic_ecg
 from pipeline_assets.ecg.read import read_matlab73
 from pipeline_assets.landed_file import LandedFile, Refused
-from tests.ecg.fuzz import Seen, run, targets, zip_bomb
+from tests.ecg.fuzz import run, targets, zip_bomb
+from tests.fuzzing import Seen
 
 MUTANTS = 500
 TARGETS = targets()

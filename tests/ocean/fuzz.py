@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.examples import bottle_csv, btl, cnv, ctd_csv, ctd_zip, made_station, netcdf, water_level_csv
 from pipeline_assets.ocean.source import OCEAN
 from pipeline_assets.reading_units import derive, parse
+from tests.fuzzing import Seen, mutated
 from tests.ocean.reading import rows_of
 
 CONFIG = OceanConfig(compliance=False, max_unpacked_mb=2, max_values=1_000_000, max_members=20)
@@ -42,12 +42,6 @@ class Target:
     files: list[bytes]
     damaged: Callable[[bytes, bytes, np.random.Generator], bytes]
     must: set[str]
-
-
-@dataclass
-class Seen:
-    outcomes: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
 
 
 def targets() -> dict[str, Target]:
@@ -84,29 +78,8 @@ def rewritten(text: bytes, donor: bytes, rng: np.random.Generator) -> bytes:
     return b",".join(cells).replace(b",\n,", b"\n") + text[size:]
 
 
-def mutated(data: bytes, donor: bytes, rng: np.random.Generator) -> bytes:
-    """The bytes with one kind of damage; half of it hits the begin or the end, where directories are."""
-    body, size = bytearray(data), len(data)
-    first, reach = [(0, size), (0, min(600, size)), (max(0, size - 600), size)][int(rng.choice([0, 1, 2]))]
-    match rng.integers(6):
-        case 0:
-            for _ in range(rng.integers(1, 4)):
-                body[rng.integers(first, reach)] ^= 1 << int(rng.integers(8))
-        case 1:
-            at = int(rng.integers(first, max(first + 1, reach - 4)))
-            value = int(rng.choice([0, 1, 255, 65_535, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]))
-            body[at : at + 4] = value.to_bytes(4, "big" if rng.random() < 0.5 else "little")
-        case 2:
-            del body[int(rng.integers(size)) :]
-        case 3:
-            at = int(rng.integers(first, reach))
-            body[at : at + int(rng.integers(1, 64))] = donor[at : at + int(rng.integers(1, 64))]
-        case 4:
-            at = int(rng.integers(first, reach))
-            body[at:at] = rng.bytes(int(rng.integers(1, 32)))
-        case _:
-            body[int(rng.integers(first, reach))] = int(rng.integers(256))
-    return bytes(body)
+def may(target: Target) -> set[str]:
+    return MAY
 
 
 def run(target: Target, mutants: int, seed: int, *, schemas_every: int = 1) -> Seen:

@@ -8,7 +8,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from tests.ocean.fuzz import MAY, Seen, run, targets
+from tests.fuzzing import Seen
+from tests.ocean.fuzz import MAY, run, targets
 
 MUTANTS = 60
 TARGETS = targets()
