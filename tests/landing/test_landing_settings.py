@@ -60,9 +60,11 @@ def test_a_folder_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_a_source_may_have_a_folder_of_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("STRANDLINE_FOLDERS", "toy=app-1/exports/, ecg=wards")
-    settings = Settings.load()
+    # Only while settings are read: readers' fork server, if this test is the first to need it, would keep them for others.
+    with monkeypatch.context() as environment:
+        environment.setenv("STRANDLINE_HOME", str(tmp_path / "home"))
+        environment.setenv("STRANDLINE_FOLDERS", "toy=app-1/exports/, ecg=wards")
+        settings = Settings.load()
     assert (settings.prefix_of("toy"), settings.prefix_of("ecg"), settings.prefix_of("ocean")) == (
         "app-1/exports/", "wards/", "ocean/",
     )  # fmt: skip

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from pipeline_assets.definitions import Overrides, build_defs
-from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.examples import Example
-from pipeline_assets.ocean.read.cruise_file import CruiseFile
 from pipeline_assets.ocean.source import OCEAN
 from pipeline_assets.source import FileSource
 from resources.ledger.batches import due
@@ -25,6 +20,7 @@ from resources.settings import Settings, SettingsError
 from sensors.looking import look_for_arrivals, plan_batches
 from tests.conftest import Put
 from tests.ocean.conftest import CONFIG
+from tests.ocean.watched import Watched
 from tests.running import Silent, rows_of, states
 
 
@@ -88,26 +84,6 @@ def test_a_made_up_cruise(platform: Platform, put: Put, examples: list[Example])
         platform, "SELECT count(*), count(DISTINCT batch_id) FROM ocean.files WHERE group_name = '99ST20240105'"
     )
     assert (files, batches) == (7, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Watched:
-    """A reader that notes when it begins and ends in a folder."""
-
-    folder: str
-
-    def __call__(self, file: LandedFile, config: Any) -> CruiseFile:
-        from pipeline_assets.ocean.read.exchange_ctd import read_ctd
-
-        begun = time.monotonic_ns()
-        time.sleep(0.15)
-        found = read_ctd(file, config)
-        Path(self.folder, f"{os.getpid()}_{begun}_{time.monotonic_ns()}").touch()
-        return found
-
-    @property
-    def __name__(self) -> str:
-        return "watched"
 
 
 @pytest.mark.parametrize(("limit", "together"), [(1, 1), (None, 2)])
