@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Row, Server, say
+from bench.measure import Row, Seconds, Server, Stopwatch, say
 from bench.readings import READINGS, write_files
 from bench.wire import BUCKET, key_of, notification
 from resources.landing.folder import FolderStore
@@ -52,12 +52,8 @@ class _Rate:
         return f"{self.of_processor:,.0f}/s ({self.by_clock:,.0f}/s by the clock)"
 
 
-class _Stopwatch:
-    def __init__(self) -> None:
-        self._clock, self._processor = time.perf_counter(), time.process_time()
-
-    def rate(self, count: int) -> _Rate:
-        return _Rate(count / (time.perf_counter() - self._clock), count / (time.process_time() - self._processor))
+def _rate(count: int, took: Seconds) -> _Rate:
+    return _Rate(count / took.clock, count / took.processor)
 
 
 def measure(folder: Path, messages: int, keys: int, files: int) -> list[Row]:
@@ -100,7 +96,7 @@ def _take_in(database: Path, address: str, queue_url: str, messages: int) -> _Ra
     queue = NotificationQueue(queue_url)
     with ledger.read():
         pass  # makes it
-    begun = _Stopwatch()
+    begun = Stopwatch()
     taken = new = 0
     while taken < messages:
         received = receive(ledger, store, queue, {READINGS.name: READINGS.prefix}, budget_seconds=10.0)
@@ -108,7 +104,7 @@ def _take_in(database: Path, address: str, queue_url: str, messages: int) -> _Ra
             break
         taken += received.messages
         new += sum(map(len, received.new_files.values()))
-    rate = begun.rate(messages)
+    rate = _rate(messages, begun.seconds())
     ledger.close()
     if taken < messages or new != messages:  # a message may come twice
         raise RuntimeError(f"{taken} messages and {new} files came in, of {messages}")
@@ -144,10 +140,10 @@ def _bare(address: str, url: str, messages: int) -> _Rate:
             entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(found)]
             client.delete_message_batch(QueueUrl=url, Entries=entries)
 
-    begun = _Stopwatch()
+    begun = Stopwatch()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(take, range(_AT_ONCE)))
-    return begun.rate(messages)
+    return _rate(messages, begun.seconds())
 
 
 def _bucket(folder: Path, keys: int) -> Row:
@@ -180,7 +176,7 @@ def _listed(database: Path, store: LandingStore, keys: int, work: str) -> Row:
 
 
 def _list(ledger: Ledger, store: LandingStore, keys: int, new: int) -> _Rate:
-    begun = _Stopwatch()
+    begun = Stopwatch()
     listed = entered = 0
     from_start, complete = True, False
     while not complete:
@@ -197,7 +193,7 @@ def _list(ledger: Ledger, store: LandingStore, keys: int, new: int) -> _Rate:
         from_start, complete = False, found.complete and not found.unsettled
     if entered != new or listed < keys:
         raise RuntimeError(f"{listed} keys listed and {entered} entered, expected {keys} and {new}")
-    return begun.rate(keys)
+    return _rate(keys, begun.seconds())
 
 
 def _row(work: str, ours: _Rate, bare: _Rate, least: float) -> Row:

@@ -43,6 +43,24 @@ class Cost:
     peak_mib: float = 0.0
 
 
+@dataclass(frozen=True)
+class Seconds:
+    """By the clock, and of this process's processor time, which tells more on a machine that does other things."""
+
+    clock: float
+    processor: float
+
+
+class Stopwatch:
+    """Begins when it is made."""
+
+    def __init__(self) -> None:
+        self._clock, self._processor = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> Seconds:
+        return Seconds(time.perf_counter() - self._clock, time.process_time() - self._processor)
+
+
 def run(command: Sequence[str], environment: Mapping[str, str], *, with_memory: bool = False) -> Cost:
     """Run Python with these arguments in the repository's root, to its end and that of all it started.
 

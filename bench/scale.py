@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from bench.filled import BATCHES_A_DAY, RememberedStore, fill_lake, fill_ledger, write_rows
-from bench.measure import Row, say
+from bench.measure import Row, Seconds, Stopwatch, say
 from bench.readings import READINGS
 from cli.show import show_files, show_story
 from cli.status import show_status
@@ -38,23 +38,8 @@ from resources.settings import Settings
 _FLAT = 1.5
 
 
-@dataclass(frozen=True)
-class _Seconds:
-    """By the clock, and of this process's processor time, which tells more on a machine that does other things."""
-
-    clock: float
-    processor: float
-
-    def __str__(self) -> str:
-        return f"{self.clock * 1000:,.1f} ms ({self.processor * 1000:,.1f} of processor)"
-
-
-class _Stopwatch:
-    def __init__(self) -> None:
-        self._clock, self._processor = time.perf_counter(), time.process_time()
-
-    def seconds(self) -> _Seconds:
-        return _Seconds(time.perf_counter() - self._clock, time.process_time() - self._processor)
+def _told(took: Seconds) -> str:
+    return f"{took.clock * 1000:,.1f} ms ({took.processor * 1000:,.1f} of processor)"
 
 
 _COMMITTED_FILES = 20
@@ -89,7 +74,7 @@ class _Deployment:
         if found[0]["n"] != rows:
             raise RuntimeError(f"{found[0]['n']} rows where {condition}, expected {rows}")
 
-    def commit_batch(self, data_files: int = 1) -> _Seconds:
+    def commit_batch(self, data_files: int = 1) -> Seconds:
         """What follows the reading of a batch of new files: its rows in the table, its outcomes in the ledger.
 
         data_files: that its rows are in, if not one.
@@ -115,7 +100,7 @@ class _Deployment:
         )
         context = BatchContext(self.platform, READINGS, NoConfig(), _Silent())
         with Heartbeat(ledger, 60.0) as heartbeat:
-            begun = _Stopwatch()
+            begun = Stopwatch()
             commit(context, claimed, work, heartbeat)
             return begun.seconds()
 
@@ -190,21 +175,21 @@ def _make(folder: Path, count: int, batches: int) -> _Deployment:
     return _Deployment(platform, count, batches, middle.batch_id, middle.key)
 
 
-def _seconds(ask: _Ask, deployment: _Deployment) -> _Seconds:
-    begun = _Stopwatch()
+def _seconds(ask: _Ask, deployment: _Deployment) -> Seconds:
+    begun = Stopwatch()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         took = ask(deployment)
-    return took if isinstance(took, _Seconds) else begun.seconds()
+    return took if isinstance(took, Seconds) else begun.seconds()
 
 
-def _medians(both: tuple[_Deployment, _Deployment], repeats: int, ask: _Ask) -> tuple[_Seconds, _Seconds]:
-    took: dict[int, list[_Seconds]] = {deployment.files: [] for deployment in both}
+def _medians(both: tuple[_Deployment, _Deployment], repeats: int, ask: _Ask) -> tuple[Seconds, Seconds]:
+    took: dict[int, list[Seconds]] = {deployment.files: [] for deployment in both}
     for number in range(repeats + 1):
         for deployment in both if number % 2 else reversed(both):
             seconds = _seconds(ask, deployment)
             took[deployment.files] += [seconds] if number else []  # the first opens files and compiles statements
     small, large = (
-        _Seconds(
+        Seconds(
             statistics.median(one.clock for one in took[deployment.files]),
             statistics.median(one.processor for one in took[deployment.files]),
         )
@@ -231,14 +216,14 @@ def _data_files(deployment: _Deployment) -> int:
     return len(deployment.platform.lake.data_files(_TABLE, published))
 
 
-def _row(work: str, peer: str, medians: tuple[_Seconds, _Seconds], most: float | None = _FLAT) -> Row:
+def _row(work: str, peer: str, medians: tuple[Seconds, Seconds], most: float | None = _FLAT) -> Row:
     """most: the bar; None where what is measured is not how a deployment is to be."""
     small, large = medians
-    say(f"  {work}: {large}, {peer}: {small}")
+    say(f"  {work}: {_told(large)}, {peer}: {_told(small)}")
     return Row(
         work,
-        str(large),
-        f"the same with {peer}: {small}",
+        _told(large),
+        f"the same with {peer}: {_told(small)}",
         f"{large.clock / small.clock:.2f} × ({large.processor / small.processor:.2f} ×)",
         "none" if most is None else f"≤ {most} ×",
         None if most is None else large.clock / small.clock <= most,

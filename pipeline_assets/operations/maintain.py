@@ -102,7 +102,7 @@ def has_piled_up(platform: Platform, source: FileSource) -> bool:
             return any(
                 tables.count_small(platform.lake, TableName(source.name, name), published.get(name), target)
                 > platform.settings.compact_small_files
-                for name in source.table_names
+                for name in shown_tables(platform, source, published)
             )
 
 
