@@ -13,10 +13,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -109,6 +111,26 @@ class Member:
                 f"{'more' if left < 0 else f'{self.size_bytes - left:,}'}. Pack and send it again.",
                 location=self.name,
             )
+
+
+def read_ahead(members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:
+    """Members with their bytes, in their order; while the caller works on one, a thread unpacks the next.
+
+    Refused: as `Member.read`, where that member comes.
+    """
+    # Two are in memory beside the caller's. One thread: the archive's file is shared, and has one place where it is read.
+    with ThreadPoolExecutor(1, thread_name_prefix="unpack") as thread:
+        waiting = iter(members)
+        ahead = deque((member, thread.submit(member.read)) for member in islice(waiting, 2))
+        try:
+            while ahead:
+                member, content = ahead.popleft()
+                found = content.result()
+                ahead.extend((following, thread.submit(following.read)) for following in islice(waiting, 1))
+                yield member, found
+        finally:
+            for _, content in ahead:
+                content.cancel()
 
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})

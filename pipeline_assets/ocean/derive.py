@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline_assets.ocean import qartod, quality
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.extent import extent_of
 from pipeline_assets.ocean.flags import WOCE, among, check_flags
-from pipeline_assets.ocean.levels import Levels, inversions, levels_of
+from pipeline_assets.ocean.levels import Levels, inversions, levels_of, times_of
 from pipeline_assets.ocean.parameters import SALINITY, TEMPERATURE
 from pipeline_assets.ocean.read.cruise_file import NO_FLAG, CruiseFile, Parameter, group_of, stem
 from pipeline_assets.ocean.statistics import Judged, statistics_rows
@@ -30,18 +31,25 @@ _MOST_COMMENTS = 20_000
 def tables(file: CruiseFile, config: OceanConfig) -> dict[str, Rows]:
     """The rows of every table. Adds to the file's findings what its values show."""
     cruise = cruises_of(file)
-    levels = levels_of(file)
-    order = quality.order_of(file, levels.time, config)
-    rows = np.arange(file.rows) if order.rows is None else order.rows
-    inverted = inversions(file, levels, rows, order.starts, config)
-    check_flags(file, file.findings)
-    months = quality.months_of(levels.time) if config.climatology else None
-    judged = [_judge(file, one, order, months, inverted, config) for one in file.parameters]
-    casts = _casts(file, cruise, levels, config)
-    statistics = statistics_rows(file, cruise, judged)
-    of_casts = _of_casts(file, cruise)
+    time = times_of(file)
+    order = quality.order_of(file, time, config)
+    months = quality.months_of(time) if config.climatology else None
+    # Two halves that take about as long as each other; nearly all of it is numpy and gsw, which let other threads run.
+    with ThreadPoolExecutor(1, thread_name_prefix="derive") as thread:
+        state = thread.submit(levels_of, file)
+        check_flags(file, file.findings)
+        flags = [quality.judge_parameter(file, one, order, months, config) for one in file.parameters]
+        levels = state.result()
+        rows = np.arange(file.rows) if order.rows is None else order.rows
+        inverted = inversions(file, levels, rows, order.starts, config)
+        judged = [_judged(one, of_one, inverted) for one, of_one in zip(file.parameters, flags, strict=True)]
+        counted = thread.submit(statistics_rows, file, cruise, judged)
+        of_casts = _of_casts(file, cruise)
+        observations = _observations(file, of_casts, judged)
+        casts = _casts(file, cruise, levels, config)
+        statistics = counted.result()
     return {
-        "observations": _observations(file, of_casts, judged),
+        "observations": observations,
         "levels": _levels(file, of_casts, levels, inverted),
         "casts": casts,
         "parameter_stats": statistics,
@@ -56,16 +64,12 @@ def cruises_of(file: CruiseFile) -> NDArray[Any]:
     return np.array([cast.expocode or name for cast in file.casts] or [name], dtype=object)
 
 
-def _judge(
-    file: CruiseFile, one: Parameter, order: quality.Order, months: NDArray[np.int64] | None,
-    inverted: NDArray[np.int8], config: OceanConfig,
-) -> Judged:  # fmt: skip
-    flags = quality.judge_parameter(file, one, order, months, config)
+def _judged(one: Parameter, flags: dict[str, NDArray[np.int8]], inverted: NDArray[np.int8]) -> Judged:
     tests = list({id(array): array for array in flags.values()}.values())
     if one.standard_name in (TEMPERATURE, SALINITY):
         missing = np.isnan(one.values)
         tests.append(np.where(missing, np.int8(qartod.MISSING), inverted))
-    return Judged(one, flags, qartod.worst(tests, file.rows))
+    return Judged(one, flags, qartod.worst(tests, len(one.values)))
 
 
 def _category(codes: NDArray[Any], names: Any) -> pa.DictionaryArray:

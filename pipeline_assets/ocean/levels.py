@@ -42,12 +42,8 @@ def levels_of(file: CruiseFile) -> Levels:
     """The state of every row, from the first column of temperature and of salinity that has a usable value there."""
     import gsw
 
-    index = file.cast_index
     latitude = _per_row(file, file.latitude, "latitude")
     longitude = wrapped(_per_row(file, file.longitude, "longitude"))
-    time = file.time
-    if time is None:
-        time = np.array([cast.time for cast in file.casts], dtype="datetime64[us]")[index]
     with np.errstate(invalid="ignore"):
         latitude = np.where(np.abs(latitude) <= 90, latitude, np.nan)
     temperature = _best([_its90(one) for one in file.named(TEMPERATURE)], file.named(TEMPERATURE), file.rows)
@@ -70,7 +66,14 @@ def levels_of(file: CruiseFile) -> Levels:
         absolute[known] = gsw.SA_from_SP(salinity[known], pressure[known], longitude[known], latitude[known])
         conservative[known] = gsw.CT_from_t(absolute[known], temperature[known], pressure[known])
         sigma0[known] = gsw.sigma0(absolute[known], conservative[known])
-    return Levels(latitude, longitude, time, depth, temperature, salinity, absolute, conservative, sigma0)
+    return Levels(latitude, longitude, times_of(file), depth, temperature, salinity, absolute, conservative, sigma0)
+
+
+def times_of(file: CruiseFile) -> NDArray[np.datetime64]:
+    """The time of every row: its own, or that of its cast."""
+    if file.time is not None:
+        return file.time
+    return np.array([cast.time for cast in file.casts], dtype="datetime64[us]")[file.cast_index]
 
 
 def inversions(

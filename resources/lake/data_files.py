@@ -19,13 +19,16 @@ _PAGE_ROWS = 131_072
 """Each page is compressed from a new start, which for 20,000 rows of a column that hardly changes costs more than they do."""
 _LOOKED_AT = 4_096
 _SAMPLE = 65_536
+_OFTEN_NEW, _COMES_AGAIN = 0.95, 0.25
+"""Shares of different values: above the first among `_LOOKED_AT`, or the second among `_SAMPLE`, looking up does not pay."""
+_MOSTLY = 0.5
 
 
 def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
     """Write rows as a table of the lake wants them. Text may be a dictionary, and is then not decoded on the way.
 
-    Texts are laid down as dictionaries, and floats that come again and again, such as counts of a converter in mV. The bytes of
-    other floats are laid down place by place, which a compressor likes better (BYTE_STREAM_SPLIT), and counters as
+    Texts are laid down as dictionaries, and floats that come again and again, such as counts of a converter in mV, unless they
+    go evenly. The bytes of other floats are laid down place by place, which a compressor likes better (BYTE_STREAM_SPLIT), and counters as
     differences (DELTA_BINARY_PACKED).
     """
     path = uri.removeprefix("file://")
@@ -48,9 +51,26 @@ def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
 def _is_looked_up(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
     if not pa.types.is_floating(kind):
         return pa.types.is_string(kind)
-    if len(column) > _SAMPLE:
-        column = column.take(pa.array(np.linspace(0, len(column) - 1, _SAMPLE).astype(np.int64)))
-    return bool(pc.count_distinct(column).as_py() * 4 <= len(column))
+    # Measured values show in a few rows that they hardly ever come again.
+    for rows, share in ((_LOOKED_AT, _OFTEN_NEW), (_SAMPLE, _COMES_AGAIN)):
+        looked_at = _spread(column, rows)
+        if pc.count_distinct(looked_at).as_py() > share * len(looked_at):
+            return False
+    return not _goes_evenly(column)
+
+
+def _spread(column: pa.ChunkedArray, rows: int) -> pa.ChunkedArray:
+    """So many of the values, evenly spread; all of them if they are fewer."""
+    if len(column) <= rows:
+        return column
+    return column.take(pa.array(np.linspace(0, len(column) - 1, rows).astype(np.int64)))
+
+
+def _goes_evenly(column: pa.ChunkedArray) -> bool:
+    """Whether values go up or down by equal steps, as pressures of a profile do: their bytes, place by place, shrink to less."""
+    first = column.slice(0, _LOOKED_AT).drop_null().to_numpy()
+    steps = np.diff(first)
+    return len(steps) > 1 and bool(np.mean((steps[1:] == steps[:-1]) & (steps[1:] != 0)) > _MOSTLY)
 
 
 def _encoding(column: pa.ChunkedArray, kind: pa.DataType) -> str | None:

@@ -84,11 +84,12 @@ class Lake:
 
     @cached_property
     def catalog(self) -> SqlCatalog:
-        from pyiceberg.catalog.sql import SqlCatalog
         from sqlalchemy import event
 
+        from resources.lake.catalog import LakeCatalog
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        catalog = SqlCatalog(
+        catalog = LakeCatalog(
             "lake", uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=f"file://{self.folder / 'warehouse'}"
         )
         event.listen(catalog.engine, "connect", _wait_for_other_writers)

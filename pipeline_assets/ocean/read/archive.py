@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 
-from pipeline_assets.archives import ArchiveLimits, Member, is_packed, is_zip, open_archive, unpacked
+from pipeline_assets.archives import ArchiveLimits, Member, is_packed, is_zip, open_archive, read_ahead, unpacked
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.findings import Findings
@@ -58,9 +60,10 @@ def read_zip(file: LandedFile, config: OceanConfig) -> CruiseFile:
     texts: list[exchange_ctd.Member] = []
     parts: list[CruiseFile] = []
     with open_archive(LandedFile(file.key, data=content), limits) as members:
-        for member in sorted(members, key=lambda one: one.name):
-            if not member.is_litter:
-                _read_member(member, config, base, texts, parts, others)
+        there = sorted((member for member in members if not member.is_litter), key=lambda one: one.name)
+        with closing(read_ahead(there)) as unpacking:
+            for member, unpacked_member in unpacking:
+                _read_member(member, unpacked_member, config, base, texts, parts, others)
     if not texts and not parts:
         kinds = ", ".join(one.description for one in FORMATS)
         raise Refused(
@@ -76,13 +79,13 @@ def read_zip(file: LandedFile, config: OceanConfig) -> CruiseFile:
 
 def _read_member(
     member: Member,
+    content: bytes,
     config: OceanConfig,
     base: CruiseFile,
     texts: list[exchange_ctd.Member],
     parts: list[CruiseFile],
     others: list[str],
 ) -> None:
-    content = member.read()
     found = format_of(content)
     if found is None:
         others.append(member.name)

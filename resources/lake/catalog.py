@@ -1,0 +1,83 @@
+"""PyIceberg's SQL catalog, which reads a table's metadata once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.table import Table
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog.sql import IcebergTables
+    from pyiceberg.table import CommitTableResponse
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.update import TableRequirement, TableUpdate
+
+_MOST_KEPT = 128
+_Signature = tuple[int, int]
+
+
+class LakeCatalog(SqlCatalog):
+    """Keeps the metadata of the tables seen last.
+
+    A metadata file is never changed: each commit writes another, and which of them is the table's the database says each
+    time. So a file that is there as it was when it was read, or written by this process, need not be read again; a commit
+    asked for it three times.
+    """
+
+    def __init__(self, name: str, **properties: str) -> None:
+        super().__init__(name, **properties)
+        self._kept: OrderedDict[str, tuple[_Signature, TableMetadata]] = OrderedDict()
+        self._lock = Lock()
+
+    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
+        location = orm_table.metadata_location
+        metadata = self._known(location) if location else None
+        if metadata is None or location is None:
+            table = super()._convert_orm_to_iceberg(orm_table)
+            self._keep(table.metadata_location, table.metadata)
+            return table
+        return Table(
+            identifier=(*self.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name),
+            metadata=metadata,
+            metadata_location=location,
+            io=self._load_file_io(metadata.properties, location),
+            catalog=self,
+        )
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        response = super().commit_table(table, requirements, updates)
+        self._keep(response.metadata_location, response.metadata)
+        return response
+
+    def _known(self, location: str) -> TableMetadata | None:
+        with self._lock:
+            signature, metadata = self._kept.get(location, (None, None))
+            if signature is None or signature != _signature(location):
+                self._kept.pop(location, None)
+                return None
+            self._kept.move_to_end(location)
+            return metadata
+
+    def _keep(self, location: str, metadata: TableMetadata) -> None:
+        signature = _signature(location)
+        if signature is None:
+            return
+        with self._lock:
+            self._kept[location] = (signature, metadata)
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+
+
+def _signature(location: str) -> _Signature | None:
+    """What a file's entry in its folder says of it; None where it is no local file, or not there."""
+    try:
+        found = Path(location.removeprefix("file://")).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
