@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Member:
             )
 
 
-def read_ahead(members: Sequence[Member]) -> Iterator[tuple[Member, bytes]]:
+def read_ahead(members: Sequence[Member]) -> Generator[tuple[Member, bytes]]:
     """Members with their bytes, in their order; while the caller works on one, a thread unpacks the next.
 
     Refused: as `Member.read`, where that member comes.

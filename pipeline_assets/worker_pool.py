@@ -14,15 +14,13 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import ModuleType, TracebackType
 from typing import Any
 
-from pebble import CONSTS, ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from resources.errors import TransientFailure
 from resources.logs import LogSetup, adopt, handed_down
 
 _SHORTEST_TIMEOUT = 1.0
 _PROOF_SECONDS = 60.0
-CONSTS.sleep_unit = 0.02
-"""How long the pool's threads sleep between looks, s. A run waits for the last look when it ends; 0.1 by default."""
 
 
 class PoolError(TransientFailure, RuntimeError):

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import struct
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_assets.archives import ArchiveLimits, is_packed, is_zip, open_archive, peek, unpacked
+from pipeline_assets.archives import ArchiveLimits, is_packed, is_zip, open_archive, peek, read_ahead, unpacked
 from pipeline_assets.landed_file import LandedFile, Refused
 
 LIMITS = ArchiveLimits(
@@ -59,6 +60,36 @@ def test_members_come_in_order_without_folders() -> None:
         assert [(member.file_name, member.is_litter) for member in members] == [
             ("2.csv", False), ("a.csv", False), ("._a.csv", True),
         ]  # fmt: skip
+
+
+@given(st.lists(st.binary(max_size=400).filter(lambda content: not is_zip(content)), max_size=9))
+def test_members_that_are_unpacked_ahead_come_in_the_order_asked_for(members_of: list[bytes]) -> None:
+    given_files = [(f"{number}.csv", content) for number, content in enumerate(members_of)]
+    with open_archive(LandedFile("a.zip", data=zipped(*given_files)), LIMITS) as members:
+        backwards = list(reversed(members))
+        found = [(member.name, content) for member, content in read_ahead(backwards)]
+    assert found == given_files[::-1]
+
+
+def test_of_members_unpacked_ahead_a_bad_one_is_refused_where_it_comes() -> None:
+    data = zipped(*((f"{number}.csv", f"content {number}".encode()) for number in range(6)), method=zipfile.ZIP_STORED)
+    damaged = data.replace(b"content 3", b"kontent 3")
+    with open_archive(LandedFile("a.zip", data=damaged), LIMITS) as members:
+        ahead = read_ahead(members)
+        assert [next(ahead)[0].name for _ in range(3)] == ["0.csv", "1.csv", "2.csv"]
+        with pytest.raises(Refused) as caught:
+            next(ahead)
+    assert (caught.value.error_class, caught.value.location) == ("damaged_archive", "3.csv")
+
+
+def test_nothing_is_unpacked_any_more_once_the_caller_leaves() -> None:
+    before = threading.active_count()
+    data = zipped(*((f"{number}.csv", b"x" * 1000) for number in range(9)))
+    with open_archive(LandedFile("a.zip", data=data), LIMITS) as members:
+        ahead = read_ahead(members)
+        assert next(ahead)[0].name == "0.csv"
+        ahead.close()
+        assert threading.active_count() == before
 
 
 @given(st.dictionaries(st.text("abcxyz_/", min_size=1, max_size=9), st.binary(max_size=400), max_size=6))

@@ -103,6 +103,19 @@ def test_floats_are_looked_up_where_they_come_again(tmp_path: Path) -> None:
     assert file.read().equals(rows)
 
 
+def test_floats_that_go_evenly_are_not_looked_up(tmp_path: Path) -> None:
+    count = 200_000
+    schema = pa.schema([pa.field("pressure", pa.float64()), pa.field("steps", pa.float64())])
+    pressure = np.tile(np.arange(2_000) * 2.0, count // 2_000)
+    rows = pa.table({"pressure": pressure, "steps": np.repeat(pressure[:2_000], count // 2_000)})
+    file = written(rows, schema, tmp_path)
+    columns = [file.metadata.row_group(0).column(at) for at in range(2)]
+    assert "BYTE_STREAM_SPLIT" in columns[0].encodings
+    assert columns[0].total_compressed_size < 10_000
+    assert "RLE_DICTIONARY" in columns[1].encodings
+    assert file.read().equals(rows)
+
+
 def test_files_whose_texts_came_in_different_forms_go_together() -> None:
     few = pa.array(["a", "b", "a"]).dictionary_encode().cast(FEW)
     parts = [pa.table({"it": few}), pa.table({"it": ["c", None]}), pa.table({"it": pa.array([], pa.string())})]

@@ -325,3 +325,71 @@ def test_a_prefix_keeps_namespaces_apart(tmp_path: Path) -> None:
 def test_nothing_is_made_before_it_is_used(tmp_path: Path) -> None:
     Lake(tmp_path / "lake").location(NAME)
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.fixture
+def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every metadata file that is read from here on."""
+    from pyiceberg.serializers import FromInputFile
+
+    read: list[str] = []
+    original = FromInputFile.table_metadata
+
+    def noted(input_file: Any, *rest: Any) -> Any:
+        read.append(input_file.location)
+        return original(input_file, *rest)
+
+    monkeypatch.setattr(FromInputFile, "table_metadata", staticmethod(noted))
+    return read
+
+
+def test_metadata_that_this_process_wrote_or_read_are_not_read_again(table: Table, read_files: list[str]) -> None:
+    base = table.commit(None, [table.write("f1", [1])]).snapshot_id
+    base = table.commit(base, [table.write("f2", [2])], remove=["f1"]).snapshot_id
+    assert table.rows(base) == [("f2", 2)]
+    assert read_files == []
+    table.lake.close()
+    assert table.rows(base) == table.rows(base) == [("f2", 2)]
+    assert len(read_files) == 1
+
+
+def test_what_another_process_commits_is_seen(table: Table) -> None:
+    base = table.commit(None, [table.write("f1", [1])]).snapshot_id
+    other = Table(Lake(table.lake.folder))
+    newer = other.commit(base, [other.write("f2", [2])]).snapshot_id
+    other.lake.close()
+    assert table.lake.current_snapshot(NAME) == newer
+    assert table.rows(newer) == [("f1", 1), ("f2", 2)]
+    assert table.commit(newer, [table.write("f3", [3])]).total_rows == 3
+
+
+def test_lost_metadata_are_missed_though_they_were_read(table: Table) -> None:
+    table.commit(None, [table.write("f1", [1])])
+    for path in (table.lake.folder / "warehouse").rglob("*.metadata.json"):
+        path.unlink()
+    assert table.lake.current_snapshot(NAME) is None
+    with pytest.raises(FileNotFoundError):
+        table.commit(None, [table.write("f2", [2])])
+
+
+def test_metadata_kept_of_a_table_do_not_change_with_a_commit(table: Table) -> None:
+    def metadata() -> Any:
+        return table.lake.catalog.load_table(("toy", "readings")).metadata
+
+    base = table.commit(None, [table.write("f1", [1])]).snapshot_id
+    kept, as_text = metadata(), metadata().model_dump_json()
+    table.commit(base, [table.write("f2", [2])], remove=["f1"])
+    assert kept.model_dump_json() == as_text
+    assert metadata().model_dump_json() != as_text
+    now = metadata()
+    table.lake.close()
+    assert metadata() == now, "what was kept is what the file says"
+
+
+def test_no_more_metadata_are_kept_than_are_worth_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.lake.catalog._MOST_KEPT", 2)
+    for name in ("a", "b", "c"):
+        lake.ensure(TableName("toy", name), SCHEMA)
+        assert lake.current_snapshot(TableName("toy", "a")) is None
+    assert len(lake.catalog._kept) <= 2  # type: ignore[attr-defined]
+    assert [lake.schema(TableName("toy", name)) is not None for name in ("a", "b", "c")] == [True] * 3

@@ -7,17 +7,23 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.table import Table
+from sqlalchemy import bindparam, select
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import IcebergTables
     from pyiceberg.table import CommitTableResponse
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
+    from pyiceberg.typedef import Identifier
 
 _MOST_KEPT = 128
 _Signature = tuple[int, int]
+_LOCATION = select(IcebergTables.metadata_location).where(
+    IcebergTables.catalog_name == bindparam("catalog"),
+    IcebergTables.table_namespace == bindparam("namespace"),
+    IcebergTables.table_name == bindparam("name"),
+)
 
 
 class LakeCatalog(SqlCatalog):
@@ -33,20 +39,18 @@ class LakeCatalog(SqlCatalog):
         self._kept: OrderedDict[str, tuple[_Signature, TableMetadata]] = OrderedDict()
         self._lock = Lock()
 
-    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
-        location = orm_table.metadata_location
+    def load_table(self, identifier: str | Identifier) -> Table:
+        namespace, name = self.namespace_from(identifier), self.table_name_from(identifier)
+        given = {"catalog": self.name, "namespace": self.namespace_to_string(namespace), "name": name}
+        with self.engine.connect() as connection:
+            location = connection.scalar(_LOCATION, given)
         metadata = self._known(location) if location else None
-        if metadata is None or location is None:
-            table = super()._convert_orm_to_iceberg(orm_table)
+        if location is None or metadata is None:
+            table = super().load_table(identifier)
             self._keep(table.metadata_location, table.metadata)
             return table
-        return Table(
-            identifier=(*self.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name),
-            metadata=metadata,
-            metadata_location=location,
-            io=self._load_file_io(metadata.properties, location),
-            catalog=self,
-        )
+        io = self._load_file_io(metadata.properties, location)
+        return Table((*namespace, name), metadata, location, io, self)
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableUpdate, _apply_table_update, _TableMetadataUpdateContext
 
 
 class SeenTransaction(Transaction):
@@ -23,8 +24,16 @@ class SeenTransaction(Transaction):
         if not changes:
             return base
         if self._seen is None or self._seen[0] is not base or self._seen[1] is not changes:
-            self._seen = (base, changes, super().table_metadata)
+            self._seen = (base, changes, _changed(base, changes))
         return self._seen[2]
+
+
+def _changed(metadata: TableMetadata, changes: tuple[TableUpdate, ...]) -> TableMetadata:
+    """As `update_table_metadata`, without the copy: each change makes new metadata, and leaves the old ones as they are."""
+    context = _TableMetadataUpdateContext()
+    for change in changes:
+        metadata = _apply_table_update(change, metadata, context)
+    return metadata
 
 
 def transaction_on(table: Table) -> SeenTransaction:

@@ -45,7 +45,7 @@ def _parse(body: bytes, names: list[str], types: dict[str, pa.DataType]) -> list
     try:
         table = pacsv.read_csv(
             pa.BufferReader(body),
-            pacsv.ReadOptions(column_names=names, block_size=1 << 23),
+            pacsv.ReadOptions(column_names=names, block_size=1 << 21),
             pacsv.ParseOptions(newlines_in_values=False),
             pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )
