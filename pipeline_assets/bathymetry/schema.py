@@ -75,7 +75,7 @@ class Lines(pa.DataFrameModel):
     sha256: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{64}$", description="SHA-256 of the file", metadata=_FILE)
     size_bytes: Series[np.int64] = pa.Field(gt=0, description="size of the file", metadata={"unit": "byte", **_FILE})
     system: Series[str] = pa.Field(
-        nullable=True, description="version of the format, or software that wrote the file", metadata=_FILE
+        nullable=True, description="version of the format, sonar, or software that wrote the file", metadata=_FILE
     )
     crs: Series[str] = pa.Field(
         str_matches=r"^EPSG:[0-9]+$",
