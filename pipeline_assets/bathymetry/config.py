@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline_assets.bathymetry.grid.caris import gridding_of_file
 from pipeline_assets.bathymetry.grid.config import CubeParameters, Method
 from pipeline_assets.bathymetry.s44 import ORDERS, order_of
 from pipeline_assets.bathymetry.uncertainty import Sensors
@@ -15,6 +17,8 @@ from pipeline_assets.landed_file import LandedFile, Refused
 
 DECLARATION = "survey.json"
 """The file in a survey's folder that says what its other files do not say of themselves."""
+CUBE_FILES = ("cube.xml", "cube.bag")
+"""Files of CARIS in a survey's folder that say how CUBE is to make its surface: a CUBEParams XML, or a BAG that CARIS made."""
 UNKNOWN_DATUM = "unknown"
 
 GROUP_PATTERN = r"bathymetry/(?P<group>[^/]+)/.+"
@@ -82,7 +86,9 @@ class Declared(BaseModel):
     order: the order of survey that it is meant to keep.
     lines: names of all its files, relative to its folder; None: nobody says.
     cell_m: edge of the cells of its surface, m; None: as the settings say.
-    sensors: for the uncertainties of GSF files that have none.
+    cube: parameters of CUBE; None: those of a file of CARIS beside it (`CUBE_FILES`), else as the settings say.
+    cube_configuration: which configuration of cube.xml, if it has several.
+    sensors: for the uncertainties of files that have none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +103,8 @@ class Declared(BaseModel):
     order: Annotated[str, AfterValidator(_order)] = "1a"
     lines: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
     cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    cube: CubeParameters | None = None
+    cube_configuration: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     columns: Columns = Field(default_factory=Columns)
     sensors: Sensors = Field(default_factory=Sensors)
 
@@ -171,11 +179,32 @@ def survey_of(key: str) -> str:
 
 
 def declared_for(file: LandedFile, config: BathymetryConfig) -> Declared:
-    """What is declared of the survey of a file: by the `survey.json` beside it, else by the settings. Raises Refused."""
+    """What is declared of the survey of a file: by the `survey.json` beside it, else by the settings; and by a file of CARIS
+    beside it how CUBE grids. Raises Refused."""
     beside = file.companions.get(DECLARATION)
     if beside is not None:
-        return parse_declaration(beside.read_bytes())
-    return config.surveys.get(survey_of(file.key), config.default)
+        declared = parse_declaration(beside.read_bytes())
+    else:
+        declared = config.surveys.get(survey_of(file.key), config.default)
+    return _as_caris_grids(declared, file.companions)
+
+
+def _as_caris_grids(declared: Declared, companions: Mapping[str, LandedFile]) -> Declared:
+    """With CUBE's parameters of a file of CARIS, and with the order and cells that a BAG tells, where nothing else is declared."""
+    found = [name for name in CUBE_FILES if name in companions] + ["cube"] * (declared.cube is not None)
+    if len(found) > 1:
+        raise _bad(f"is not alone in saying how CUBE grids: {' and '.join(found)} are there. Keep one of them", "cube")
+    if not found or declared.cube is not None:
+        if declared.cube_configuration is not None:
+            raise _bad(
+                f"names the configuration {declared.cube_configuration!r}, and no cube.xml lies beside it",
+                "cube_configuration",
+            )
+        return declared
+    told = gridding_of_file(companions[found[0]], declared.cube_configuration)
+    said = {"cube": told.cube, "order": told.order, "cell_m": told.cell_m}
+    new = {name: value for name, value in said.items() if value is not None and name not in declared.model_fields_set}
+    return declared.model_copy(update=new)
 
 
 def parse_declaration(data: bytes) -> Declared:

@@ -139,7 +139,7 @@ def broken_surveys(line: MadeLine) -> dict[str, dict[str, tuple[str | None, byte
             "cut_short.laz": ("damaged_las", las(few, packed=True)[:-200]),
             "other_zone.las": ("crs_mismatch", las(few, epsg=32756)),
             "surface.tif": ("ready_made_surface", b"II*\0\x08\0\0\0" + bytes(64)),
-            "line.kmall": ("raw_sonar_file", struct.pack("<I", 200) + b"#IIP" + bytes(64)),
+            "line.kmall": ("truncated_kmall", struct.pack("<I", 200) + b"#IIP" + bytes(64)),
             "letter.txt": ("unknown_type", b"Dear colleagues; please find the lines attached.\n"),
             "empty.gsf": ("empty_file", b""),
         },

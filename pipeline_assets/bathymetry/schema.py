@@ -75,7 +75,7 @@ class Lines(pa.DataFrameModel):
     sha256: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{64}$", description="SHA-256 of the file", metadata=_FILE)
     size_bytes: Series[np.int64] = pa.Field(gt=0, description="size of the file", metadata={"unit": "byte", **_FILE})
     system: Series[str] = pa.Field(
-        nullable=True, description="version of the format, or software that wrote the file", metadata=_FILE
+        nullable=True, description="version of the format, sonar, or software that wrote the file", metadata=_FILE
     )
     crs: Series[str] = pa.Field(
         str_matches=r"^EPSG:[0-9]+$",
@@ -86,8 +86,11 @@ class Lines(pa.DataFrameModel):
         description="what depths are below, as declared; `unknown` if nothing is", metadata=_FILE
     )
     s44_order: Series[str] = pa.Field(description="order of survey that is declared", metadata=_FILE)
-    cell_m: Series[np.float64] = _figure(
-        "edge of the surface's cells, where survey.json declares it", "m", ["file"], gt=0
+    cell_m: Series[np.float64] = _figure("edge of the surface's cells, where it is declared", "m", ["file"], gt=0)
+    cube: Series[str] = pa.Field(
+        nullable=True,
+        description="parameters of CUBE as JSON, where they are declared: by survey.json or by a file of CARIS",
+        metadata=_FILE,
     )
     soundings: Series[np.int64] = _count("soundings", ["soundings.ping"])
     accepted: Series[np.int64] = _count("soundings that the file accepts", ["soundings.accepted"])

@@ -13,7 +13,7 @@ BATHYMETRY = FileSource(
     name="bathymetry",
     description="Hydrographic surveys: lines of soundings with their flags and uncertainties, and their surface, a survey a folder.",
     owners=("team:hydrography",),
-    readers=tuple(Reader(one.name, one.description, one.recognises, one.read) for one in FORMATS),
+    readers=tuple(Reader(one.name, one.description, one.recognises, one.read, one.serves) for one in FORMATS),
     tables=(
         Table("soundings", schema.Soundings),
         Table("lines", schema.Lines, derived_from=("soundings",)),
@@ -29,7 +29,7 @@ BATHYMETRY = FileSource(
         GROUP_PATTERN,
         quiet_seconds=60.0,
         done=r"bathymetry/[^/]+/(?:survey)?\.done",
-        shared=r"bathymetry/[^/]+/survey\.json",
+        shared=r"bathymetry/[^/]+/(?:survey\.json|cube\.xml|cube\.bag)",
         wanted="bathymetry/SURVEY/NAME",
     ),
     preload=("pyarrow.csv", "pyarrow.parquet", "pyproj", "laspy"),

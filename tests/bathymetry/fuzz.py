@@ -17,6 +17,7 @@ from pipeline_assets.columns import BATCH_ID, FILE_ID, to_table
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.reading_units import derive, parse
 from pipeline_assets.validation import violations
+from tests.bathymetry.kongsberg import all_file, kmall
 from tests.fuzzing import Seen, mutated
 
 CONFIG = BathymetryConfig(max_soundings=200_000)
@@ -37,11 +38,10 @@ OF_ALL = {
     "no_soundings",
     "too_many_soundings",
     "ready_made_surface",
-    "raw_sonar_file",
     "no_line",
 }
 MAY = OF_PLACES | OF_ALL | {
-    LINE, "truncated_gsf", "damaged_gsf", "unsupported_gsf", "damaged_las", "unsupported_las", "crs_mismatch", "unreadable", "too_large", "wrong_type",
+    LINE, "truncated_gsf", "damaged_gsf", "unsupported_gsf", "truncated_kmall", "damaged_kmall", "truncated_all", "damaged_all", "damaged_las", "unsupported_las", "crs_mismatch", "unreadable", "too_large", "wrong_type",
     "missing_columns", "bad_number", "column_alignment", "bad_declaration", "bad_crs",
 }  # fmt: skip
 WORDS = (
@@ -69,6 +69,8 @@ def targets() -> dict[str, Target]:
                 "columns": {"x": ["x"]}, "sensors": {"heave_m": 0.1}}  # fmt: skip
     return {
         "gsf": Target([gsf(one), gsf(two, with_uncertainty=False)], in_records, {LINE, "damaged_gsf", "truncated_gsf"}),
+        "kmall": Target([kmall(one), kmall(two)], in_datagrams, {LINE, "damaged_kmall", "truncated_kmall"}),
+        "all": Target([all_file(one), all_file(two, order=">")], resummed, {LINE, "damaged_all", "truncated_all"}),
         "las": Target([las(one), las(two, epsg=32755)], mutated, {LINE, "damaged_las"}),
         "laz": Target([las(one, packed=True), las(two, packed=True)], mutated, {LINE, "damaged_las"}),
         "parquet": Target([parquet(one), parquet(two)], mutated, {"unreadable"}),
@@ -100,6 +102,52 @@ def in_records(data: bytes, donor: bytes, rng: np.random.Generator) -> bytes:
         body[place : place + 4] = number.to_bytes(4, "big")
     else:
         body[place : place + 2] = int(rng.choice([0, 1, 23, 25, 65_535])).to_bytes(2, "big")
+    return bytes(body)
+
+
+def in_datagrams(data: bytes, donor: bytes, rng: np.random.Generator) -> bytes:
+    """Half of the damage is done to sizes and counts of a ping and its parts."""
+    if rng.random() < 0.5:
+        return mutated(data, donor, rng)
+    body, at, pings = bytearray(data), 0, []
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from("<I4s", data, at)
+        if kind == b"#MRZ":
+            pings.append(at)
+        at += size
+    ping = int(rng.choice(pings))
+    # The size, parts, common part, own part, sectors; latitude and longitude; what it has received, and a sounding.
+    place = ping + int(
+        rng.choice(
+            [0, 20, 24, 36, 128, 130, 144, 160, 168, 284, 286, 288, 290, 308, 310, 312, int(rng.integers(316, 436))]
+        )
+    )
+    width = int(rng.choice([2, 4]))
+    number = int(rng.choice([0, 1, 2, 255, 32_768, 65_535, 0x7F800000, 0x7FC00000, 0xFFFFFFFF])) & (
+        (1 << 8 * width) - 1
+    )
+    body[place : place + width] = number.to_bytes(width, "little")
+    return bytes(body)
+
+
+def resummed(data: bytes, donor: bytes, rng: np.random.Generator) -> bytes:
+    """Half of the damage is done to what stands in a position or a ping, its checksum made to fit."""
+    if rng.random() < 0.5:
+        return mutated(data, donor, rng)
+    order = "<" if data[3] == 0 else ">"
+    body, at, some = bytearray(data), 0, []
+    while at + 8 <= len(data):
+        (size,) = struct.unpack_from(order + "I", data, at)
+        if data[at + 5] in (0x50, 0x58):
+            some.append((at, 4 + size))
+        at += 4 + size
+    begin, size = some[int(rng.integers(len(some)))]
+    place = begin + int(rng.choice([5, 8, 12, 20, 24, 28, 36, 40, int(rng.integers(6, size - 7))]))
+    body[place : place + 2] = int(rng.choice([0, 1, 255, 32_768, 65_535, int(rng.integers(65_536))])).to_bytes(
+        2, "little"
+    )
+    inner = sum(body[begin + 5 : begin + size - 3]) & 0xFFFF
+    body[begin + size - 2 : begin + size] = struct.pack(order + "H", inner)
     return bytes(body)
 
 

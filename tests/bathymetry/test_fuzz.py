@@ -12,7 +12,7 @@ from tests.bathymetry.fuzz import MAY, run, targets
 from tests.fuzzing import Seen
 
 MUTANTS = 300
-TARGETS = ("gsf", "las", "laz", "parquet", "text", "declaration")
+TARGETS = ("gsf", "kmall", "all", "las", "laz", "parquet", "text", "declaration")
 
 
 def in_a_process_of_its_own(name: str) -> tuple[Seen, int]:

@@ -7,15 +7,17 @@ at hand to try it on.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from pydantic import ValidationError
 
 from pipeline_assets.bathymetry.grid.config import CubeParameters
-from pipeline_assets.landed_file import Refused
+from pipeline_assets.landed_file import LandedFile, Refused
 
 _FIELDS: dict[str, tuple[str, float]] = {
     "Distance_Exponent": ("distance_exponent", 1),
@@ -41,6 +43,7 @@ _ORDERS = {
     "S44_EXCLUSIVE": "exclusive", "S44_SPECIAL": "special", "S44_1": "1a", "S44_1A": "1a", "S44_1B": "1b", "S44_2": "2",
 }  # fmt: skip
 _MOST_BYTES = 10_000_000
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,19 @@ class CarisGridding:
     cube: CubeParameters
     order: str | None = None
     cell_m: float | None = None
+
+
+def gridding_of_file(file: LandedFile, configuration: str | None = None) -> CarisGridding:
+    """What a CUBEParams XML or a BAG says. configuration: which of an XML, if it has several. Raises Refused."""
+    data = file.read_bytes()
+    if not data.startswith(_HDF5):
+        return CarisGridding(cube_parameters(data, configuration))
+    if configuration is not None:
+        raise Refused(
+            "bad_cube_parameters",
+            f"the configuration {configuration!r} is asked for, and a BAG has one without a name. Leave cube_configuration out",
+        )
+    return gridding_of_bag(io.BytesIO(data))
 
 
 def cube_parameters(xml: bytes | str, configuration: str | None = None) -> CubeParameters:
@@ -80,7 +96,7 @@ def cube_parameters(xml: bytes | str, configuration: str | None = None) -> CubeP
     return _parameters(found[configuration] if configuration is not None else next(iter(found.values())))
 
 
-def gridding_of_bag(path: Path) -> CarisGridding:
+def gridding_of_bag(path: Path | BinaryIO) -> CarisGridding:
     """How CARIS gridded the surface of a BAG, from the lineage in its metadata. Raises Refused if it does not say."""
     import h5py
 

@@ -27,6 +27,7 @@ def rules_of(cube: CubeParameters) -> Rules:
         threshold=math.log(cube.bayes_factor_threshold),
         run_length=cube.run_length,
         exponent=cube.distance_exponent,
+        weak={"locale": -1.0, "density_locale": cube.density_strength_cutoff}.get(cube.disambiguation, math.inf),
     )
 
 
@@ -52,7 +53,7 @@ def cube_layers(points: TiledPoints, grid: Grid, config: GridConfig) -> Layers:
 
     with ThreadPoolExecutor(config.threads) as pool:
         rivals = [some for some in pool.map(one, points.tiles()) if len(some)]
-    if rivals and config.cube.disambiguation in ("locale", "density_locale"):
+    if rivals:
         _choose(np.concatenate(rivals), grid, config.cube, layers, variance, strength)
     np.multiply(np.sqrt(variance, out=variance), np.float32(CONFIDENCE_95), out=layers.uncertainty)
     if config.cube.uncertainty != "posterior":
@@ -75,7 +76,6 @@ def _choose(
     flat = rivals[:, 0].astype(np.int64)
     starts = np.flatnonzero(np.diff(flat, prepend=-1, append=-1)).astype(np.int64)
     nodes = np.stack(np.divmod(flat[starts[:-1]], grid.columns), axis=1)
-    weak = -1.0 if cube.disambiguation == "locale" else cube.density_strength_cutoff
     chosen: NDArray[np.int64] = closest_to_surroundings(
         nodes,
         np.ascontiguousarray(rivals[:, 1]),
@@ -83,7 +83,6 @@ def _choose(
         layers.depth,
         strength,
         cube.locale_rings(grid.cell),
-        weak,
         cube.locale_strength_max,
     )
     changed = chosen >= 0

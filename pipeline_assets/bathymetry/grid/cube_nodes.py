@@ -29,7 +29,8 @@ CONFIDENCE_99 = 2.576
 
 
 class Rules(NamedTuple):
-    """Parameters of CUBE as its loops take them; see `CubeParameters`. threshold: logarithm of the Bayes factor."""
+    """Parameters of CUBE as its loops take them; see `CubeParameters`. threshold: logarithm of the Bayes factor. weak: strength
+    above which a node's surroundings choose among its hypotheses."""
 
     queue_length: int
     quotient_limit: float
@@ -38,6 +39,7 @@ class Rules(NamedTuple):
     threshold: float
     run_length: int
     exponent: float
+    weak: float
 
 
 def nodes_of_tile(
@@ -57,51 +59,54 @@ def nodes_of_tile(
     the tile's first cell.
 
     Gives (columns of) the hypothesis with most soundings, arrays of rows x columns: depth, variance (m²), standard deviation
-    of its soundings, shoal, number of soundings, number of hypotheses, strength; and of the nodes with more than one
-    hypothesis all of them, an array of (node, depth, variance, count, standard deviation, shoal).
+    of its soundings, shoal, number of soundings, number of hypotheses, strength; and of the nodes whose surroundings
+    choose all hypotheses, an array of (node, depth, variance, count, standard deviation, shoal).
     """
     place = (west, north, cell, row, column, rows, columns)
-    counts = np.zeros(rows * columns, np.int64)
+    room = np.zeros(rows * columns + 1, np.int64)
     for part in parts:
-        _counted(part, *place, counts)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+        _counted(part, *place, room[1:])
+    starts = np.cumsum(room)
     # Memory from numpy, which asks for large pages; that of compiled code costs a page fault for every 4 kB.
-    own, at = np.empty((starts[-1], 2), np.float32), starts[:-1].copy()
+    own, ends = np.empty((starts[-1], 2), np.float32), starts[:-1].copy()
     for part in parts:
-        _gathered(part, *place, rules.exponent, at, own)
-    return _estimated(starts, own, rows, columns, rules)
+        _gathered(part, *place, rules.exponent, ends, own)
+    return _estimated(starts, ends, own, own.view(np.int32), rows, columns, rules)
 
 
 @compiled
-def _estimated(starts: Any, own: Any, rows: int, columns: int, rules: Any) -> Any:
-    """What `nodes_of_tile` gives. own: each node's depths and variances, m and m²; those of node i from starts[i] on."""
+def _estimated(starts: Any, ends: Any, own: Any, bits: Any, rows: int, columns: int, rules: Any) -> Any:
+    """What `nodes_of_tile` gives. own: each node's depths and variances, m and m²; those of node i from starts[i] to before
+    ends[i]. bits: the same memory as integers."""
     depth, variance = np.full((rows, columns), np.nan, np.float32), np.full((rows, columns), np.nan, np.float32)
     deviation, shoal = np.full((rows, columns), np.nan, np.float32), np.full((rows, columns), np.nan, np.float32)
     strength = np.full((rows, columns), np.nan, np.float32)
     density, hypotheses = np.zeros((rows, columns), np.int32), np.zeros((rows, columns), np.int32)
     rivals, rival_count = np.empty((64, 6)), 0
-    queue_z, queue_v = np.empty(rules.queue_length), np.empty(rules.queue_length)
+    queue, length = np.empty(rules.queue_length, np.int64), rules.queue_length
     some = np.empty((MOST_HYPOTHESES, 10))
     for node in range(rows * columns):
-        if starts[node] == starts[node + 1]:
+        first, end = starts[node], ends[node]
+        if first == end:
             continue
         queued, count = 0, 0
-        for k in range(starts[node], starts[node + 1]):
-            z, v = np.float64(own[k, 0]), np.float64(own[k, 1])
-            if queued < rules.queue_length:
-                _sorted_in(z, v, queue_z, queue_v, queued)
+        for k in range(first, end):
+            key = _key(bits[k, 0], k - first)
+            if queued < length:
+                _sorted_in(key, queue, queued)
                 queued += 1
                 continue
             middle = queued // 2
-            median_z, median_v = queue_z[middle], queue_v[middle]
-            _replaced(middle, z, v, queue_z, queue_v, queued)
-            queued = truncated(queue_z, queue_v, queued, rules.quotient_limit)
-            count = _taken(median_z, median_v, some, count, rules)
+            median = first + (queue[middle] & _WHICH)
+            _replaced(middle, key, queue, queued)
+            queued = _truncated(queue, own, first, queued, rules.quotient_limit)
+            count = _taken(np.float64(own[median, 0]), np.float64(own[median, 1]), some, count, rules)
         # What is left goes to the node from the median outwards, so that none of its soundings stays behind.
-        queued = truncated(queue_z, queue_v, queued, rules.quotient_limit)
+        queued = _truncated(queue, own, first, queued, rules.quotient_limit)
         at, step = (queued - 1) // 2, 1 if queued % 2 == 0 else -1
         for k in range(queued):
-            count = _taken(queue_z[at], queue_v[at], some, count, rules)
+            one = first + (queue[at] & _WHICH)
+            count = _taken(np.float64(own[one, 0]), np.float64(own[one, 1]), some, count, rules)
             at += step * (k + 1)
             step = -step
         best, second = 0, 0.0
@@ -116,7 +121,7 @@ def _estimated(starts: Any, own: Any, rows: int, columns: int, rules: Any) -> An
         deviation[r, c], shoal[r, c] = _deviation(some, best), some[best, SHOAL]
         density[r, c], hypotheses[r, c] = some[best, COUNT], count
         strength[r, c] = 0.0 if count == 1 else max(0.0, WEAKEST - some[best, COUNT] / second)
-        if count > 1:
+        if count > 1 and strength[r, c] > rules.weak:
             while rival_count + count > len(rivals):
                 wider = np.empty((2 * len(rivals), 6))
                 wider[:rival_count] = rivals[:rival_count]
@@ -140,100 +145,117 @@ def _box(point: Any, west: float, north: float, per_m: float, row: int, column: 
     return top, bottom, left, right
 
 
-@inlined
-def _squared(point: Any, west: float, north: float, cell: float, r: int, c: int) -> float:
-    """The squared distance of a point from a node, m²."""
-    dx, dy = point.x - (west + (c + 0.5) * cell), point.y - (north - (r + 0.5) * cell)
-    return dx * dx + dy * dy
-
-
 @compiled
 def _counted(
-    points: Any, west: float, north: float, cell: float, row: int, column: int, rows: int, columns: int, counts: Any
+    points: Any, west: float, north: float, cell: float, row: int, column: int, rows: int, columns: int, room: Any
 ) -> None:
-    """Adds how many of these points count for each node."""
+    """Adds how many of these points may count for each node: those in a square around it, of which a few are too far."""
     per_m = 1.0 / cell
     for i in range(len(points)):
-        point = points[i]
-        squared = np.float64(point.r) * np.float64(point.r)
-        top, bottom, left, right = _box(point, west, north, per_m, row, column, rows, columns)
+        top, bottom, left, right = _box(points[i], west, north, per_m, row, column, rows, columns)
         for r in range(top, bottom + 1):
             for c in range(left, right + 1):
-                counts[(r - row) * columns + c - column] += _squared(point, west, north, cell, r, c) <= squared
+                room[(r - row) * columns + c - column] += 1
 
 
 @compiled
 def _gathered(
     points: Any, west: float, north: float, cell: float, row: int, column: int, rows: int, columns: int, exponent: float,
-    at: Any, own: Any,
+    ends: Any, own: Any,
 ) -> None:  # fmt: skip
     """Fills in what counts for each node, in the order of the points: depths, and variances, which grow with distance (Calder
-    and Mayer 2003, 3.2). at: where the next of each node belongs in `own`."""
+    and Mayer 2003, 3.2). ends: where the next of each node belongs in `own`."""
     scale, per_m = cell**-exponent, 1.0 / cell
     for i in range(len(points)):
         point = points[i]
+        # Read once: what is written below might be the same memory, for all that the compiler knows.
+        x, y, v, more = point.x, point.y, np.float64(point.v), np.float64(point.g)
+        z = np.float64(point.z) + 0.0  # which makes 0.0 of -0.0: keys tell them apart
         squared = np.float64(point.r) * np.float64(point.r)
         top, bottom, left, right = _box(point, west, north, per_m, row, column, rows, columns)
         for r in range(top, bottom + 1):
+            dy = y - (north - (r + 0.5) * cell)
             for c in range(left, right + 1):
-                away = _squared(point, west, north, cell, r, c)
-                if away <= squared:
-                    away = math.sqrt(away) + point.g
-                    grown = away * away if exponent == 2.0 else away**exponent
-                    node = (r - row) * columns + c - column
-                    to = at[node]
-                    own[to, 0], own[to, 1] = point.z, point.v * (1.0 + scale * grown)
-                    at[node] = to + 1
+                dx = x - (west + (c + 0.5) * cell)
+                away = dx * dx + dy * dy
+                far = math.sqrt(away) + more
+                grown = far * far if exponent == 2.0 else far**exponent
+                node = (r - row) * columns + c - column
+                to = ends[node]
+                # Written in any case, and written over if it is too far: which it is nothing that a processor can foresee.
+                own[to, 0], own[to, 1] = z, v * (1.0 + scale * grown)
+                ends[node] = to + (away <= squared)
+
+
+_WHICH = 0xFFFFFFFF
+"""Of a key in the queue: the half that says which of the node's soundings it is."""
 
 
 @inlined
-def _sorted_in(z: float, v: float, queue_z: Any, queue_v: Any, at: int) -> None:
-    """Puts a sounding into the queue, which is in the order of depth and has `at` in it."""
-    while at > 0 and queue_z[at - 1] > z:
-        queue_z[at], queue_v[at] = queue_z[at - 1], queue_v[at - 1]
-        at -= 1
-    queue_z[at], queue_v[at] = z, v
+def _key(bits: int, which: int) -> int:
+    """What a sounding is sorted by: its depth, and where depths are equal its turn. bits: those of a depth of single
+    precision, which order like integers, but for their sign."""
+    return ((bits ^ ((bits >> 31) & 0x7FFFFFFF)) << 32) | which
 
 
 @inlined
-def _replaced(at: int, z: float, v: float, queue_z: Any, queue_v: Any, queued: int) -> None:
-    """Takes the one at this place out of the queue and puts a sounding in."""
-    while at + 1 < queued and queue_z[at + 1] <= z:
-        queue_z[at], queue_v[at] = queue_z[at + 1], queue_v[at + 1]
-        at += 1
-    _sorted_in(z, v, queue_z, queue_v, at)
+def _sorted_in(key: int, queue: Any, queued: int) -> None:
+    """Puts a key into the queue. Each place takes the smaller of two, without a branch: where a sounding belongs is nothing
+    that a processor can foresee."""
+    for j in range(queued):
+        other = queue[j]
+        queue[j] = min(other, key)
+        key = max(other, key)
+    queue[queued] = key
 
 
 @inlined
-def truncated(queue_z: Any, queue_v: Any, queued: int, limit: float) -> int:
-    """Throws outliers out of the queue, if the confidence limits (99 %) of its shallowest and deepest do not overlap.
+def _replaced(at: int, key: int, queue: Any, queued: int) -> None:
+    """Takes the key at this place out of the queue and puts another in."""
+    for j in range(at):
+        other = queue[j]
+        queue[j] = min(other, key)
+        key = max(other, key)
+    for j in range(at + 1, queued):
+        other = queue[j]
+        queue[j - 1] = min(other, key)
+        key = max(other, key)
+    queue[queued - 1] = key
 
-    The quotient of a sounding is its squared distance from the mean over what the variance would be without it. Gives how
-    many are left. Without the condition a queue of equal depths would throw out any other, be it a centimetre off.
-    """
+
+@inlined
+def _truncated(queue: Any, own: Any, first: int, queued: int, limit: float) -> int:
+    """Throws outliers out of the queue, if the confidence limits (99 %) of its shallowest and deepest do not overlap; gives
+    how many are left. Without the condition a queue of equal depths would throw out any other, be it a centimetre off."""
     if queued < 3:
         return queued
-    last = queued - 1
-    between, first_v, last_v = queue_z[last] - queue_z[0], queue_v[0], queue_v[last]
+    one, other = first + (queue[0] & _WHICH), first + (queue[queued - 1] & _WHICH)
+    between = np.float64(own[other, 0]) - np.float64(own[one, 0])
+    first_v, last_v = np.float64(own[one, 1]), np.float64(own[other, 1])
     # The squares first, which are mostly enough to tell: (a + b)² is at least a² + b².
     if between * between < CONFIDENCE_99 * CONFIDENCE_99 * (first_v + last_v):
         return queued
     if between < CONFIDENCE_99 * (math.sqrt(first_v) + math.sqrt(last_v)):
         return queued
-    mean = 0.0
+    return _without_outliers(queue, own, first, queued, limit)
+
+
+@compiled
+def _without_outliers(queue: Any, own: Any, first: int, queued: int, limit: float) -> int:
+    """The quotient of a sounding is its squared distance from the mean over what the variance would be without it."""
+    last, mean, squares = queued - 1, 0.0, 0.0
     for k in range(queued):
-        mean += queue_z[k]
+        mean += np.float64(own[first + (queue[k] & _WHICH), 0])
     mean /= queued
-    squares = 0.0
     for k in range(queued):
-        squares += (queue_z[k] - mean) ** 2
+        squares += (np.float64(own[first + (queue[k] & _WHICH), 0]) - mean) ** 2
     spread = last * squares / (last * last - 1.0)
     left = 0
     for k in range(queued):
-        off = (queue_z[k] - mean) ** 2
+        off = (np.float64(own[first + (queue[k] & _WHICH), 0]) - mean) ** 2
         if off >= limit * (spread - off / (last - 1.0)):
             continue
-        queue_z[left], queue_v[left] = queue_z[k], queue_v[k]
+        queue[left] = queue[k]
         left += 1
     return left
 

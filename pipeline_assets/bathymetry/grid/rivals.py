@@ -15,23 +15,20 @@ from pipeline_assets.bathymetry.grid.jit import compiled
 
 @compiled
 def closest_to_surroundings(
-    nodes: Any, rivals: Any, starts: Any, depth: Any, strength: Any, rings: Any, weak: float, reliable: float
+    nodes: Any, rivals: Any, starts: Any, depth: Any, strength: Any, rings: Any, reliable: float
 ) -> Any:
     """Of each node with several hypotheses the one that is closest in depth to its surroundings.
 
     nodes: their (row, column). rivals: depths of their hypotheses; node i's are starts[i] to starts[i + 1]. depth, strength:
     of the hypothesis with most soundings, for all nodes of the grid. rings: the first and last ring of cells to look at; the
     surroundings are the mean of the first ring that has nodes of a strength up to `reliable`. Calder's code takes one such
-    node, the first that it comes to; a mean does not lean to one side. weak: nodes of a strength up to this keep the
-    hypothesis with most soundings.
+    node, the first that it comes to; a mean does not lean to one side.
 
     Gives indices into `rivals`; -1 where that with most soundings stays.
     """
     chosen = np.full(len(nodes), -1, np.int64)
     for i in range(len(nodes)):
         row, column = nodes[i, 0], nodes[i, 1]
-        if strength[row, column] <= weak:
-            continue
         guide = math.nan
         for ring in range(rings[0], rings[1] + 1):
             guide = _mean_of_ring(row, column, ring, depth, strength, reliable)

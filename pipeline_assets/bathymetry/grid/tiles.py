@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,11 +62,14 @@ class TiledPoints:
             self._file.close()
 
     def add(self, soundings: Soundings) -> None:
-        begins = list(range(0, len(soundings.x), CHUNK))
-        for first in range(0, len(begins), self._threads):
-            some = begins[first : first + self._threads]
-            for by_tile, starts in self._pool.map(lambda begin: self._sorted(soundings, begin), some):
-                self._keep(by_tile, starts)
+        # One more than there are threads, so that none waits for what is kept here.
+        waiting: deque[Future[Any]] = deque()
+        for begin in range(0, len(soundings.x), CHUNK):
+            waiting.append(self._pool.submit(self._sorted, soundings, begin))
+            if len(waiting) > self._threads:
+                self._keep(*waiting.popleft().result())
+        while waiting:
+            self._keep(*waiting.popleft().result())
 
     def _sorted(self, soundings: Soundings, begin: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         part, grid = slice(begin, begin + CHUNK), self._grid

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.derive import soundings_of
-from pipeline_assets.bathymetry.grid.config import GridConfig
+from pipeline_assets.bathymetry.grid.config import CubeParameters, GridConfig
 from pipeline_assets.bathymetry.products.coverage import area_km2
 from pipeline_assets.bathymetry.products.pictures import depth_histogram_png, hillshade_png
 from pipeline_assets.bathymetry.products.provenance import Provenance
@@ -61,15 +61,18 @@ def make_preliminary(making: Making) -> ProductResult:
     # One survey.json, or one setting, holds for all lines.
     order, declared = lines["s44_order"][0].as_py(), lines["cell_m"][0].as_py()
     cell = declared or config.cell_m or cell_for(soundings.depth[soundings.accepted], order)
-    told = grid_config(config, order, cell, method="cube")
+    told = grid_config(config, lines, order, cell, method="cube")
     surface = grid(soundings, told)
     provenance = provenance_of(making.partition, lines, order, datetime.now(UTC))
     save_surface(surface, provenance, making.folder)
     return ProductResult(picture=depth_histogram_png(surface), metadata=described(surface))
 
 
-def grid_config(config: BathymetryConfig, order: str, cell: float, *, method: str) -> GridConfig:
-    said = {"method": method, "cell_m": cell, "order": order, "cube": config.cube, "max_cells": config.max_cells}
+def grid_config(config: BathymetryConfig, lines: pa.Table, order: str, cell: float, *, method: str) -> GridConfig:
+    """lines: rows of the table `lines`; what they say of CUBE counts before the settings."""
+    declared = lines["cube"][0].as_py()
+    cube = config.cube if declared is None else CubeParameters.model_validate_json(declared)
+    said = {"method": method, "cell_m": cell, "order": order, "cube": cube, "max_cells": config.max_cells}
     return GridConfig.model_validate(said)
 
 
@@ -135,7 +138,7 @@ def make_surface(making: Making) -> ProductResult:
     config: BathymetryConfig = making.config
     preliminary, begun = load_surface(making.products["preliminary_surface"])
     path = making.products["filtered_soundings"] / FILTERED_FILE
-    told = grid_config(config, begun.profile, preliminary.grid.cell, method=config.method)
+    told = grid_config(config, making.rows["lines"], begun.profile, preliminary.grid.cell, method=config.method)
     with tempfile.TemporaryDirectory(prefix="points-", dir=making.folder) as scratch:
         surface = grid_pieces(lambda: pieces_of(path), told, Path(scratch))
     provenance = provenance_of(making.partition, making.rows["lines"], begun.profile, datetime.now(UTC))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_assets.bathymetry.config import BathymetryConfig, Declared, declared_for
-from pipeline_assets.bathymetry.positions import axes_at, crs_of_positions, on_geodesics
+from pipeline_assets.bathymetry.config import BathymetryConfig, declared_for
+from pipeline_assets.bathymetry.positions import crs_of_positions
+from pipeline_assets.bathymetry.read.beams import laid_off
 from pipeline_assets.bathymetry.read.gsf_records import (
     ACROSS,
     ALONG,
@@ -19,14 +20,12 @@ from pipeline_assets.bathymetry.read.gsf_records import (
     read_pings,
     values_of,
 )  # fmt: skip
-from pipeline_assets.bathymetry.read.line import SurveyLine, checked, identity
+from pipeline_assets.bathymetry.read.line import SurveyLine, checked, identity, only
 from pipeline_assets.bathymetry.uncertainty import Sensors, modelled
 from pipeline_assets.landed_file import LandedFile, Refused
 
 Array = NDArray[np.float64]
 
-_FAR_M = 500.0
-"""Beams further from their ping are laid off along geodesics one by one."""
 IGNORE_BEAM = 0x01
 IGNORE_PING = 0x0001
 """What of a beam's and of a ping's flags says that it is rejected (gsf.h); the other bits say why."""
@@ -69,7 +68,7 @@ def read_gsf(file: LandedFile, config: BathymetryConfig) -> SurveyLine:
     crs = crs_of_positions(longitude[has_place], latitude[has_place], declared, config)
     somewhere = int(np.argmax(has_place))  # what has no place is left out below
     longitude, latitude = (np.where(has_place, one, one[somewhere]) for one in (longitude, latitude))
-    x, y = _beams(longitude, latitude, heading, beams, across, along, declared, crs)
+    x, y = laid_off(longitude, latitude, heading, beams, across, along, declared, crs)
     flag = flags_of(data, pings)
     ignored = (head[:, 6] & IGNORE_PING) != 0
     tvu, thu, origin = _uncertainty(data, pings, depth, across, along, declared.sensors)
@@ -86,31 +85,7 @@ def read_gsf(file: LandedFile, config: BathymetryConfig) -> SurveyLine:
         notes={name: pings.parameters[name] for name in ("VERTICAL_DATUM", "TIDAL_DATUM", "GEOID") if name in pings.parameters},
     )  # fmt: skip
     usable &= np.isfinite(line.x) & np.isfinite(line.y)
-    return checked(line if usable.all() else _only(line, usable), "down", config)
-
-
-def _beams(
-    longitude: Array, latitude: Array, heading: Array, beams: NDArray[np.int64], across: Array, along: Array,
-    declared: Declared, crs: str,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Easting and northing of each beam: starboard is across, ahead is along."""
-    place, east, north = axes_at(longitude, latitude, declared, crs)
-    turn = np.deg2rad(heading)
-    ahead = east * np.sin(turn) + north * np.cos(turn)
-    starboard = east * np.cos(turn) - north * np.sin(turn)
-    x, y = (
-        np.repeat(place[axis], beams)
-        + across * np.repeat(starboard[axis], beams)
-        + along * np.repeat(ahead[axis], beams)
-        for axis in (0, 1)
-    )
-    far = np.flatnonzero((np.abs(across) > _FAR_M) | (np.abs(along) > _FAR_M))
-    if len(far):
-        ping = np.repeat(np.arange(len(beams)), beams)[far]
-        course = heading[ping] + np.rad2deg(np.arctan2(across[far], along[far]))
-        distance = np.hypot(across[far], along[far])
-        x[far], y[far] = on_geodesics(longitude[ping], latitude[ping], course, distance, declared, crs)
-    return x, y
+    return checked(line if usable.all() else only(line, usable), "down", config)
 
 
 def _times(head: NDArray[np.int64]) -> NDArray[np.datetime64]:
@@ -128,9 +103,3 @@ def _uncertainty(
         model_tvu, model_thu = modelled(depth, across, along, sensors)
         return model_tvu, np.where(np.isnan(thu), model_thu, thu), "model"
     return tvu, thu, "file"
-
-
-def _only(line: SurveyLine, rows: NDArray[np.bool_]) -> SurveyLine:
-    for name in ("x", "y", "depth", "tvu", "thu", "accepted", "flag", "ping", "beam", "time"):
-        setattr(line, name, getattr(line, name)[rows])
-    return line

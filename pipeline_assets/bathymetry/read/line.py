@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig, Declared, survey_of
+from pipeline_assets.bathymetry.grid.caris import CarisGridding
 from pipeline_assets.bathymetry.positions import check_sign
 from pipeline_assets.landed_file import Refused
 
@@ -67,6 +68,14 @@ class DeclaredSurvey:
     declared: Declared
 
 
+@dataclass(frozen=True)
+class DeclaredCube:
+    """How CARIS gridded, or is told to, from a file of its own."""
+
+    key: str
+    gridding: CarisGridding
+
+
 def line_of(key: str) -> str:
     """The name of a line: its file's, below the survey's folder."""
     survey = survey_of(key)
@@ -94,6 +103,14 @@ def checked(line: SurveyLine, positive: str, config: BathymetryConfig) -> Survey
             "Send metres, and reject what is no depth.",
             location=f"sounding {at}",
         )
+    return line
+
+
+def only(line: SurveyLine, rows: NDArray[np.bool_]) -> SurveyLine:
+    """The line, of which these soundings alone stay."""
+    for name in ("x", "y", "depth", "tvu", "thu", "accepted", "flag", "ping", "beam", "time"):
+        if (values := getattr(line, name)) is not None:
+            setattr(line, name, values[rows])
     return line
 
 
