@@ -120,7 +120,8 @@ class SshTransport:
                 f"the key {self._key} (STRANDLINE_CARIS_SSH_KEY) has a passphrase. Give it to an SSH agent and unset the "
                 "setting, or use a key without one that only this platform's user can read."
             )
-        if isinstance(error, paramiko.AuthenticationException):
+        # Without any key to try, this library says it in words only.
+        if isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
             return HostNotReady(
                 f"the CARIS host {self} accepts no key of {self._key or 'the SSH agent'}. Add its public key to the "
                 "authorized keys there, or set STRANDLINE_CARIS_SSH_KEY to the file of the right one."

@@ -70,11 +70,14 @@ class Way:
 def moto() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # Else it reads descriptions of some hundred images first.
+        monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,16 @@ def stands_still(ticks: Path) -> bool:
     return False
 
 
+def grows(ticks: Path) -> bool:
+    """Whether something still writes to a file; half a minute at most."""
+    before = ticks.stat().st_size
+    for _ in range(1500):
+        if ticks.stat().st_size > before:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def wait_for(path: Path) -> None:
     """Until there is something in a file; half a minute at most."""
     for _ in range(1500):
@@ -175,10 +188,7 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"nothing came to {path}")
 
 
-Raiser = Callable[[], None]
-
-
-def lost_once(path: Path, error: BaseException) -> Raiser:
+def lost_once(path: Path, error: BaseException) -> Callable[[], None]:
     """A check that fails as soon as a file is there."""
 
     def check() -> None:

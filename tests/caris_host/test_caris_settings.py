@@ -91,7 +91,7 @@ def test_the_seats_are_a_pool_of_dagster(monkeypatch: pytest.MonkeyPatch, settin
         keep_run_limits(instance, settings, [])
         return {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         assert limits(instance) == {}
         with_settings(monkeypatch, HOST="local:", SEATS="3")
         assert limits(instance) == {"caris_licence": 3}

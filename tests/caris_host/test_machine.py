@@ -27,18 +27,22 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ec2(aws: str) -> Any:
     return boto3.client("ec2")
 
 
+@pytest.fixture(scope="module")
+def made(ec2: Any) -> str:
+    # It warns of an image that it does not know, and makes the instance.
+    answer = ec2.run_instances(ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1)
+    return str(answer["Instances"][0]["InstanceId"])
+
+
 @pytest.fixture
-def instance(ec2: Any) -> Iterator[str]:
-    image = ec2.describe_images()["Images"][0]["ImageId"]
-    made = str(ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"])
+def instance(ec2: Any, made: str) -> str:
     ec2.stop_instances(InstanceIds=[made])
-    yield made
-    ec2.terminate_instances(InstanceIds=[made])
+    return made
 
 
 def state(ec2: Any, instance: str) -> str:
@@ -128,20 +132,6 @@ def test_no_sensor_where_there_is_nothing_to_stop() -> None:
         assert build_caris_host_sensor(settings, dg.DefaultSensorStatus.STOPPED) == []
 
 
-def test_instances_that_cannot_be_started(
-    ledger: Ledger, ec2: Any, instance: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(HostNotReady, match="STRANDLINE_CARIS_INSTANCE"):
-        machine(ledger, "i-00000000000000000")[1].start()
-    ec2.terminate_instances(InstanceIds=[instance])
-    with pytest.raises(HostNotReady, match="terminated"):
-        machine(ledger, instance)[1].start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr("resources.caris_host.aws._ATTEMPTS", 1)
-    with pytest.raises(HostUnavailable, match="ec2:DescribeInstances"):
-        machine(ledger, instance)[1].start()
-
-
 def test_an_instance_that_does_not_come_up(
     ledger: Ledger, ec2: Any, instance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,3 +140,18 @@ def test_an_instance_that_does_not_come_up(
     object.__setattr__(host._settings, "start_seconds", -1.0)
     with pytest.raises(HostUnavailable, match=r"still pending .*START_SECONDS"):
         host.start()
+
+
+def test_instances_that_cannot_be_started(
+    ledger: Ledger, ec2: Any, instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HostNotReady, match="STRANDLINE_CARIS_INSTANCE"):
+        machine(ledger, "i-00000000000000000")[1].start()
+    monkeypatch.setattr("resources.caris_host.aws._ATTEMPTS", 1)
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(HostUnavailable, match="ec2:DescribeInstances"):
+            machine(ledger, instance)[1].start()
+    ec2.terminate_instances(InstanceIds=[instance])
+    with pytest.raises(HostNotReady, match="terminated"):
+        machine(ledger, instance)[1].start()

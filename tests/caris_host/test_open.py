@@ -16,7 +16,7 @@ from resources.ledger.database import utc_now
 from resources.ledger.tables import leases
 from resources.platform import Platform
 from resources.settings import Settings
-from tests.caris_host.conftest import install, stands_still, wait_for
+from tests.caris_host.conftest import grows, install, stands_still, wait_for
 from tests.crash.sessions import own_environment
 from tests.log_lines import ROOT
 
@@ -83,34 +83,26 @@ def test_the_host_is_proved_before_a_survey(
 
 
 def test_a_client_killed_in_a_step(platform: Platform, environment: dict[str, str]) -> None:
-    """kill -9. Its leases are free as soon as it is seen to be dead; what it left running ends; the step can be done again."""
+    """kill -9, as on another machine: its leases keep others out until they end; then what it left running is ended, and the
+    step can be done again alone."""
     folder = begun(environment, platform.settings.home)
-    assert not stands_still(folder / "ticks"), "its command outlives it, as on another machine"
-    assert len(leases_of(platform)) == 3
     host = platform.caris_host
     assert host is not None
+    assert len(leases_of(platform)) == 3
+    # On this machine it would be seen to be dead at once.
+    with platform.ledger.write() as connection:
+        connection.execute(update(leases).values(process="elsewhere/1/1"))
+    with pytest.raises(HostUnavailable, match=r"process 1 on elsewhere"), host.open("Survey 7"):
+        pass
+    assert grows(folder / "ticks"), "who may not work on it leaves it alone"
+    with platform.ledger.write() as connection:
+        connection.execute(update(leases).values(expires_at=utc_now() - timedelta(seconds=1)))
     with host.open("Survey 7") as opened:
         assert stands_still(folder / "ticks")
         assert [file.path for file in opened.outputs(["before"])] == ["before"], "what was done is kept"
         assert opened.run([platform.caris.program, "both"], seconds=9, quiet_seconds=9, say=print).exit_code == 0
     assert leases_of(platform) == []
     assert list((folder / ".strandline/running").iterdir()) == []
-
-
-def test_a_client_killed_on_another_machine(platform: Platform, environment: dict[str, str]) -> None:
-    """There nobody sees that it is dead: its leases keep others out until they end."""
-    folder = begun(environment, platform.settings.home)
-    host = platform.caris_host
-    assert host is not None
-    with platform.ledger.write() as connection:
-        connection.execute(update(leases).values(process="elsewhere/1/1"))
-    with pytest.raises(HostUnavailable, match="on elsewhere"), host.open("Survey 7"):
-        pass
-    assert not stands_still(folder / "ticks"), "who may not work on it leaves it alone"
-    with platform.ledger.write() as connection:
-        connection.execute(update(leases).values(expires_at=utc_now() - timedelta(seconds=1)))
-    with host.open("Survey 7"):
-        assert stands_still(folder / "ticks")
 
 
 def begun(environment: dict[str, str], home: Path) -> Path:
