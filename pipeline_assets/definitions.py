@@ -24,6 +24,7 @@ from resources.settings import PREFIX, Settings, SettingsError, load_source_conf
 from sensors.aggregates import build_aggregates_sensor
 from sensors.alerts import build_alerts_sensor
 from sensors.arrivals import build_arrivals_sensor
+from sensors.caris_host import build_caris_host_sensor
 from sensors.freshness import build_freshness_sensor
 from sensors.products import build_products_sensor
 from sensors.pruning import build_pruning_sensor
@@ -91,6 +92,7 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
                 for one in built
                 if one.expect_every is not None
             ),
+            *build_caris_host_sensor(platform.caris, chosen.sensor_status),
             build_pruning_sensor(chosen.sources, chosen.sensor_status),
             build_alerts_sensor(chosen.sources, chosen.sensor_status),
         ],

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from resources.caris_host.config import CarisSettings, load_caris_settings
+from resources.caris_host.leased import LeasedHost
+from resources.caris_host.opening import make_host
 from resources.lake.lake import Lake
 from resources.landing.folder import FolderStore
 from resources.landing.queue import NotificationQueue
@@ -70,6 +73,16 @@ class Platform:
     @cached_property
     def products(self) -> ProductStore:
         return FolderProducts(self.settings.products_folder)
+
+    @cached_property
+    def caris(self) -> CarisSettings:
+        """Settings of the CARIS host. Raises SettingsError."""
+        return load_caris_settings()
+
+    @cached_property
+    def caris_host(self) -> LeasedHost | None:
+        """The host that the CARIS engine works on; None where none is set."""
+        return make_host(self.caris, self.settings, lambda: self.ledger)
 
     @property
     def product_rows(self) -> ProductRows:

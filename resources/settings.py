@@ -443,7 +443,7 @@ def _explain(error: ValidationError, prefix: str) -> str:
         # A wrong value may hold a password all the same.
         shown = (
             "(not shown)"
-            if variable.endswith(("_URL", "_TOKEN"))
+            if variable.endswith(("_URL", "_TOKEN", "_CARIS_HOST"))
             else re.sub(r"//[^/@]*@", "//***@", repr(problem["input"]))
         )
         lines.append(f"{variable}={shown}: {problem['msg']}")

@@ -3,6 +3,8 @@
 A source's batch runs are a Dagster pool, so the limit holds for whatever starts them through the queue: sensor, UI,
 backfill, GraphQL. A run over it waits in the queue and takes no place there from other sources. A drain runs past the
 queue, so it asks the ledger (`resources.ledger.batches.claim`); for the queue, its runs count like any other.
+
+The seats of the CARIS licence are a pool as well, so that runs without a seat wait in the queue and not for the host.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import dagster as dg
 
 from pipeline_assets.source import FileSource
 from pipeline_assets.source_defs import pool_name
+from resources.caris_host.config import LICENCE_POOL, load_caris_settings
 from resources.settings import Settings
 
 
@@ -22,6 +25,8 @@ def keep_run_limits(instance: dg.DagsterInstance, settings: Settings, sources: S
     if not storage.supports_global_concurrency_limits:
         return
     wanted = {pool_name(source): settings.max_runs_of.get(source.name) for source in sources}
+    caris = load_caris_settings()
+    wanted[LICENCE_POOL] = None if caris.host is None else caris.seats
     found = {pool.name: pool.limit for pool in storage.get_pool_limits()}
     for pool, limit in wanted.items():
         if limit == found.get(pool):

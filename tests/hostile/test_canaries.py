@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from resources.caris_host.config import CarisSettings
 from resources.platform import Platform
 from resources.settings import Settings
 from tests.conftest import Put
@@ -30,7 +31,7 @@ AWS = {
 def secret_fields() -> set[str]:
     return {
         name
-        for name, field in Settings.model_fields.items()
+        for name, field in {**Settings.model_fields, **CarisSettings.model_fields}.items()
         if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
     }
 
@@ -110,12 +111,15 @@ def test_no_canary_is_written_anywhere(platform: Platform, put: Put, postgresql:
         "a wrong reader of it": drain(
             platform, told, **every, **serving | {"STRANDLINE_SERVING_READER_URL": f"postgresql://x:a@{CANARY}@h/d"}
         ),
+        "a CARIS host with a password": drain(
+            platform, told, **every, STRANDLINE_CARIS_HOST=f"ssh://someone:{CANARY}/with@slash@127.0.0.1"
+        ),
         "two at signs": drain(platform, told, **every, STRANDLINE_LEDGER_URL=f"postgresql://x:a@{CANARY}@h/d"),
     }
     assert codes == {
         "files that fail": 3, "a ledger that is down": 1, "a bucket that is down": 1, "a wrong endpoint": 2,
         "a wrong queue": 2, "a wrong Slack": 2, "a wrong UI": 2, "a wrong ledger": 2, "a wrong serving database": 2,
-        "a wrong reader of it": 2, "a wrong token of the API": 2, "two at signs": 2,
+        "a wrong reader of it": 2, "a wrong token of the API": 2, "a CARIS host with a password": 2, "two at signs": 2,
     }  # fmt: skip
     assert all(CANARY not in text for text in told), "\n".join(text for text in told if CANARY in text)
     home = platform.settings.home
