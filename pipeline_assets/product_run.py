@@ -105,9 +105,10 @@ def _make(
         note_made(ledger, lease, source.name, batch.batch_id, product.name, publication, lease.owner)
         return ProductReport(None, rows, {}, ProductResult(), time.monotonic() - started)
     earlier = {
-        name: store.find(place_of(platform, source, _named(source, name), batch.partition)) for name in product.after
+        name: store.find(place_of(platform, source, _named(source, name), batch.partition))
+        for name in (*product.after, *product.beside)
     }
-    lacking = [name for name, folder in earlier.items() if folder is None]
+    lacking = [name for name in product.after if earlier[name] is None]
     if lacking:
         raise ProductFailed(
             f"{product.name} is made from {', '.join(lacking)}, which is not there for {batch.partition}. Materialize "
@@ -115,7 +116,7 @@ def _make(
         )
     made = store.begin(place)
     try:
-        products = {name: str(folder) for name, folder in earlier.items()}
+        products = {name: str(folder) for name, folder in earlier.items() if folder is not None}
         task = ProductTask(product, config, batch.partition, tables, str(made), products, batch.batch_id)
         result = _in_reader_process(platform, task)
         files = {

@@ -153,6 +153,24 @@ def test_a_product_that_fails_leaves_everything_as_it_was(
         make(platform, bad, COPY)
 
 
+def test_a_product_takes_in_what_is_beside_it_where_that_is_there(platform: Platform, put: Put) -> None:
+    taking = replace(TOTALS, name="taking", beside=("totals",), make=write_names, checks={})
+    source = replace(WITH_PRODUCTS, products=(TOTALS, taking))
+    batch = commit(platform, put, 1)
+    assert run_product(platform, source, NoConfig(), taking, batch, "run-2", print).result.markdown == "nothing"
+    make(platform, batch)
+    assert run_product(platform, source, NoConfig(), taking, batch, "run-3", print).result.markdown == "totals: deep"
+    with pytest.raises(ValueError, match="`beside` names 'totals'; expected products declared before it: there are none"):
+        replace(TOY, products=(taking,))
+
+
+def write_names(making: Making) -> ProductResult:
+    """What is beside the product, and what is in that."""
+    (making.folder / "names.txt").write_text("names")
+    told = [f"{name}: {path.name}" for name, folder in making.products.items() for path in folder.iterdir()]
+    return ProductResult(markdown=", ".join(told) or "nothing")
+
+
 def test_what_is_outside_and_away_may_be_tried_again(platform: Platform, put: Put) -> None:
     batch = commit(platform, put, AWAY)
     with pytest.raises(ConnectionError):
