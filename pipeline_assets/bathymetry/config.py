@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +21,9 @@ UNKNOWN_DATUM = "unknown"
 
 GROUP_PATTERN = r"bathymetry/(?P<group>[^/]+)/.+"
 MOST_DECLARATION_BYTES = 2_000_000
+SAME_CELLS = 0.99
+"""Least share of cells that both of two surfaces must fill, of those that either fills."""
+TOLERANCE_M = 0.01
 
 
 def _epsg(text: str | None) -> str | None:
@@ -32,6 +37,7 @@ def _order(name: str) -> str:
 
 
 Epsg = Annotated[str, AfterValidator(_epsg)]
+OnRefused = Literal["continue", "stop"]
 
 
 class Columns(BaseModel):
@@ -82,6 +88,8 @@ class Declared(BaseModel):
     order: the order of survey that it is meant to keep.
     lines: names of all its files, relative to its folder; None: nobody says.
     cell_m: edge of the cells of its surface, m; None: as the settings say.
+    golden: name of a surface in its folder, BAG or GeoTIFF, that the surface made here must agree with.
+    on_refused: whether the survey goes on without files that are refused; None: as the settings say.
     sensors: for the uncertainties of GSF files that have none.
     """
 
@@ -97,6 +105,8 @@ class Declared(BaseModel):
     order: Annotated[str, AfterValidator(_order)] = "1a"
     lines: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
     cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    golden: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    on_refused: OnRefused | None = None
     columns: Columns = Field(default_factory=Columns)
     sensors: Sensors = Field(default_factory=Sensors)
 
@@ -155,6 +165,34 @@ class BathymetryConfig(BaseModel):
     deliver_failing: bool = Field(
         False, description="whether a survey is delivered also where its surface fails a blocking check of its order"
     )
+    on_refused: OnRefused = Field(
+        "continue",
+        description="what becomes of a survey of which files are refused: continue without them, or stop, so that nothing of it is "
+        "visible until a person lets it go on; `on_refused` in survey.json counts before it",
+    )
+    max_landed_cells: int = Field(
+        20_000_000,
+        ge=1,
+        description="most cells that a layer of a BAG, or all bands of a GeoTIFF, may have where it lands ready-made",
+    )
+    goldens: Path | None = Field(
+        None,
+        description="folder of golden surfaces, NAME.bag or NAME.tif for the survey NAME, that surfaces made here must agree with; "
+        "`golden` in survey.json counts before it",
+    )
+    agree_share: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="least share of the common cells in which two surfaces differ by at most both uncertainties together "
+        "(JCGM 100:2008, 5.1.2)",
+    )
+    agree_cells_share: float = Field(
+        SAME_CELLS, ge=0, le=1, description="least share of the cells that are in both of two surfaces; Strandline's own"
+    )
+    agree_tolerance_m: float = Field(
+        TOLERANCE_M, ge=0, description="what counts as agreement where neither surface has an uncertainty, m; Strandline's own"
+    )
     default: Declared = Field(
         default_factory=Declared,
         description=f"what holds for surveys without a {DECLARATION} and without an entry in `surveys`",
@@ -176,6 +214,19 @@ def declared_for(file: LandedFile, config: BathymetryConfig) -> Declared:
     if beside is not None:
         return parse_declaration(beside.read_bytes())
     return config.surveys.get(survey_of(file.key), config.default)
+
+
+def why_it_stops(config: BathymetryConfig, shared: Mapping[str, LandedFile], refused: Sequence[str]) -> str | None:
+    """Why nothing of a survey may be visible of which these keys are refused; None where it goes on without them."""
+    declared = config.surveys.get(survey_of(refused[0]), config.default)
+    if DECLARATION in shared:
+        try:
+            declared = parse_declaration(shared[DECLARATION].read_bytes())
+        except Refused:
+            pass  # the files themselves are refused for it
+    if (declared.on_refused or config.on_refused) == "continue":
+        return None
+    return "The survey wants to be whole (on_refused is `stop`), and nothing new of it is visible."
 
 
 def parse_declaration(data: bytes) -> Declared:

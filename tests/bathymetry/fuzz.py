@@ -36,7 +36,8 @@ OF_ALL = {
     "unknown_type",
     "no_soundings",
     "too_many_soundings",
-    "ready_made_surface",
+    "damaged_bag",
+    "damaged_geotiff",
     "raw_sonar_file",
     "no_line",
 }

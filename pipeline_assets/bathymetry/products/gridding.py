@@ -153,13 +153,15 @@ def _filtered_out(path: Path) -> int:
     return int(pc.sum(pq.read_table(path, columns=["filtered"])["filtered"]).as_py() or 0)
 
 
-def surface_row(surface: Surface, provenance: Provenance, survey: str, filtered: int) -> dict[str, list[Any]]:
-    """The surface's row in the table `surfaces`."""
+def surface_row(
+    surface: Surface, provenance: Provenance, survey: str, filtered: int, name: str = "surface"
+) -> dict[str, list[Any]]:
+    """The surface's row in the table `surfaces`. name: what it is called there."""
     grid, known = surface.grid, np.isfinite(surface.depth)
     depth = surface.depth[known].astype(np.float64)
     certain = surface.uncertainty[known & np.isfinite(surface.uncertainty)].astype(np.float64)
     row = {
-        "survey": survey, "method": surface.method, "engine": provenance.engine, "engine_version": provenance.version,
+        "survey": survey, "surface": name, "method": surface.method, "engine": provenance.engine, "engine_version": provenance.version,
         "s44_order": provenance.profile, "crs": grid.crs, "vertical_datum": surface.vertical_datum, "cell_m": grid.cell,
         "grid_rows": grid.rows, "grid_columns": grid.columns, "west_m": grid.west,
         "south_m": grid.north - grid.rows * grid.cell, "east_m": grid.west + grid.columns * grid.cell,
