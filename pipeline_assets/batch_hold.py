@@ -14,7 +14,6 @@ from resources.errors import PermanentFailure
 from resources.landing.store import BIG_FILE_BYTES
 from resources.ledger.batches import Claim
 
-
 _MOST_TOLD = 5
 
 
@@ -49,7 +48,9 @@ def hold_if_group_stops(context: BatchContext, claimed: Claim, work: Work) -> No
     if why is None:
         return
     log_refused(claimed.batch.batch_id, refused)
-    told = "; ".join(f"{file.key} ({file.refusal.error_class}): {file.refusal.message}" for file in refused[:_MOST_TOLD])
+    told = "; ".join(
+        f"{file.key} ({file.refusal.error_class}): {file.refusal.message}" for file in refused[:_MOST_TOLD]
+    )
     more = f"; and {len(refused) - _MOST_TOLD} more" if len(refused) > _MOST_TOLD else ""
     raise BatchHeld(
         f"{why} {len(refused)} of {len(work.outcomes)} files were refused: {told}{more}. What was published of "

@@ -7,14 +7,21 @@ Nothing here imports Dagster, so that `make` is a plain function that a test or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from pipeline_assets.columns import Schema
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """Rows that can be had piece by piece."""
+
+    def pieces(self, table: str) -> Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,13 @@ class Making:
     config: Any
     partition: str
     products: Mapping[str, Path] = field(default_factory=dict)
+
+    def pieces(self, table: str) -> Iterator[pa.Table]:
+        """The rows of a table in the same order, a part of a file's at a time, for what shall not hold all of them."""
+        if isinstance(self.rows, InPieces):
+            yield from self.rows.pieces(table)
+        else:
+            yield self.rows[table]
 
 
 @dataclass(frozen=True)

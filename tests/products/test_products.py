@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_assets.product import Product
+from pipeline_assets.product import Making, Product, ProductResult
 from pipeline_assets.product_making import ProductFailed
 from pipeline_assets.product_run import ProductReport, behind_products, place_of, run_product
 from pipeline_assets.source import NoConfig
@@ -160,7 +160,9 @@ def test_a_product_takes_in_what_is_beside_it_where_that_is_there(platform: Plat
     assert run_product(platform, source, NoConfig(), taking, batch, "run-2", print).result.markdown == "nothing"
     make(platform, batch)
     assert run_product(platform, source, NoConfig(), taking, batch, "run-3", print).result.markdown == "totals: deep"
-    with pytest.raises(ValueError, match="`beside` names 'totals'; expected products declared before it: there are none"):
+    with pytest.raises(
+        ValueError, match="`beside` names 'totals'; expected products declared before it: there are none"
+    ):
         replace(TOY, products=(taking,))
 
 
