@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -188,10 +189,15 @@ class BathymetryConfig(BaseModel):
         "(JCGM 100:2008, 5.1.2)",
     )
     agree_cells_share: float = Field(
-        SAME_CELLS, ge=0, le=1, description="least share of the cells that are in both of two surfaces; Strandline's own"
+        SAME_CELLS,
+        ge=0,
+        le=1,
+        description="least share of the cells that are in both of two surfaces; Strandline's own",
     )
     agree_tolerance_m: float = Field(
-        TOLERANCE_M, ge=0, description="what counts as agreement where neither surface has an uncertainty, m; Strandline's own"
+        TOLERANCE_M,
+        ge=0,
+        description="what counts as agreement where neither surface has an uncertainty, m; Strandline's own",
     )
     default: Declared = Field(
         default_factory=Declared,
@@ -220,10 +226,8 @@ def why_it_stops(config: BathymetryConfig, shared: Mapping[str, LandedFile], ref
     """Why nothing of a survey may be visible of which these keys are refused; None where it goes on without them."""
     declared = config.surveys.get(survey_of(refused[0]), config.default)
     if DECLARATION in shared:
-        try:
+        with suppress(Refused):  # for which the files themselves are refused
             declared = parse_declaration(shared[DECLARATION].read_bytes())
-        except Refused:
-            pass  # the files themselves are refused for it
     if (declared.on_refused or config.on_refused) == "continue":
         return None
     return "The survey wants to be whole (on_refused is `stop`), and nothing new of it is visible."

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig, survey_of
-from pipeline_assets.bathymetry.positions import box_of
 from pipeline_assets.bathymetry.landed_rows import LANDED_CELLS, LANDED_SURFACES, landed_cells, landed_surface
+from pipeline_assets.bathymetry.positions import box_of
 from pipeline_assets.bathymetry.read.line import DeclaredSurvey, SurveyLine
 from pipeline_assets.bathymetry.read.surface_file import LandedSurface
 from pipeline_assets.bathymetry.soundings import Soundings

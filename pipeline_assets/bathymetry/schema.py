@@ -10,7 +10,9 @@ import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
 SURVEY = "the survey: name of its folder in the landing store"
-LANDED = "the surface: name of its file below the survey's folder, without the layer where its layers are files of their own"
+LANDED = (
+    "the surface: name of its file below the survey's folder, without the layer where its layers are files of their own"
+)
 LINE = "the line: name of its file below the survey's folder"
 _FILE = {"from": ["file"]}
 _KEY = {"from": ["file.key"]}

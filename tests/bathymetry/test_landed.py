@@ -116,14 +116,18 @@ def test_a_declaration_that_is_mended_has_the_whole_survey_read_again(
     assert rows_of(platform, "SELECT line, vertical_datum FROM bathymetry.lines") == [("0001.gsf", "MSL")]
 
 
-def test_a_survey_that_wants_to_be_whole_waits_for_its_mended_line(platform: Platform, put: Put, made: MadeLine) -> None:
+def test_a_survey_that_wants_to_be_whole_waits_for_its_mended_line(
+    platform: Platform, put: Put, made: MadeLine
+) -> None:
     first, second = gsf(made), gsf(replace(made, x=made.x + 20.0, ping_x=made.ping_x + 20.0))
     put("bathymetry/whole/survey.json", declaration(crs=CRS, vertical_datum="MSL", on_refused="stop"))
     put("bathymetry/whole/0001.gsf", first)
     put("bathymetry/whole/survey.done", b"done\n")
     assert do(platform) == ["whole"]
     put("bathymetry/whole/0002.gsf", second[:-100])
-    with pytest.raises(BatchHeld, match=r"on_refused is `stop`.*whole/0002\.gsf \(truncated_gsf\): the file ends.*strandline release"):
+    with pytest.raises(
+        BatchHeld, match=r"on_refused is `stop`.*whole/0002\.gsf \(truncated_gsf\): the file ends.*strandline release"
+    ):
         do(platform, flush=True)
     assert rows_of(platform, "SELECT line FROM bathymetry.lines") == [("0001.gsf",)], "what was published stays"
     assert states(platform)["bathymetry/whole/0002.gsf"] == "held"

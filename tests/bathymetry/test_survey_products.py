@@ -19,8 +19,8 @@ from pipeline_assets import registry
 from pipeline_assets.bathymetry.examples import declaration
 from pipeline_assets.bathymetry.landed_surface.bag import read_bag
 from pipeline_assets.bathymetry.made_survey import CRS, MadeLine, Plan, gsf, lines, sea_floor
-from pipeline_assets.bathymetry.products.gridding import FILTERED_FILE, filtered_soundings
 from pipeline_assets.bathymetry.products.bag import write_bag
+from pipeline_assets.bathymetry.products.filtered_file import FILTERED_FILE, filtered_soundings
 from pipeline_assets.bathymetry.products.quality import COMPARED, JUDGED
 from pipeline_assets.bathymetry.products.stored import load_surface
 from pipeline_assets.bathymetry.source import BATHYMETRY
@@ -117,7 +117,9 @@ def known_floor(made: list[MadeLine]) -> Surface:
     surface = Surface(grid, depth, np.full_like(empty, 0.05), empty, empty, none, none, "truth", {}, "MSL")
     known = cells_with_data(surface, made)
     return replace(
-        surface, depth=np.where(known, depth, np.nan), uncertainty=np.where(known, surface.uncertainty, np.float32(np.nan))
+        surface,
+        depth=np.where(known, depth, np.nan),
+        uncertainty=np.where(known, surface.uncertainty, np.float32(np.nan)),
     )
 
 
@@ -233,7 +235,9 @@ def test_the_surface_and_its_checks_are_there_for_sql(whole: Landed) -> None:
     results = whole.sql(query)
     assert {name for name, *_ in results} == {*JUDGED, *COMPARED}
     assert [row for row in results if row[1] == "fail" or not row[2]] == []
-    joined = "SELECT surface, count(*) FROM bathymetry.surfaces JOIN bathymetry.lines USING (survey, batch_id) GROUP BY ALL"
+    joined = (
+        "SELECT surface, count(*) FROM bathymetry.surfaces JOIN bathymetry.lines USING (survey, batch_id) GROUP BY ALL"
+    )
     assert dict(whole.sql(joined)) == {"surface": 2, "other.bag": 2}
 
 

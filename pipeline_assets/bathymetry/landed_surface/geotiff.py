@@ -116,7 +116,9 @@ def _grid(content: Any, path: Path, max_cells: int) -> Grid:
             f"{path.name} is in {crs.to_string()[:60]}, in degrees; expected a projected CRS in metres. Project it.",
         )
     if not all(map(math.isfinite, transform)):
-        raise Refused("geotiff_grid", f"{path.name} lies nowhere: its origin or its cells are no numbers. Write it again.")
+        raise Refused(
+            "geotiff_grid", f"{path.name} lies nowhere: its origin or its cells are no numbers. Write it again."
+        )
     if transform.b or transform.d or transform.a <= 0 or abs(transform.a + transform.e) > 1e-6 * transform.a:
         raise Refused(
             "geotiff_grid", f"{path.name} has cells of {transform.a:g} by {-transform.e:g} m, or turned ones; expected square "

@@ -32,7 +32,10 @@ def compared(making: Making, surface: Surface, provenance: Provenance) -> list[J
     config: BathymetryConfig = making.config
     landed = landed_here(making.products["landed_surface"]) if "landed_surface" in making.products else []
     named = making.rows["lines"]["golden"][0].as_py()
-    return [*_regression(named, landed, surface, making.partition, config), *_engines(making, landed, surface, provenance)]
+    return [
+        *_regression(named, landed, surface, making.partition, config),
+        *_engines(making, landed, surface, provenance),
+    ]
 
 
 def _regression(
@@ -73,9 +76,7 @@ def _read_golden(path: Path, like: Surface, config: BathymetryConfig) -> Surface
     return found if is_declared(found.vertical_datum) else replace(found, vertical_datum=like.vertical_datum)
 
 
-def _engines(
-    making: Making, landed: list[LandedHere], surface: Surface, provenance: Provenance
-) -> Iterator[Judged]:
+def _engines(making: Making, landed: list[LandedHere], surface: Surface, provenance: Provenance) -> Iterator[Judged]:
     """The worst agreement with a surface that another engine made of the survey: what landed ready-made beside its lines, and
     what lies among its products.
     """
@@ -86,9 +87,7 @@ def _engines(
             other, made = load_surface(folder)
             if made.engine != provenance.engine:
                 found.append(_held_against(surface, other, "engines", f"{name} ({made.engine})", config))
-    found += [
-        _held_against(surface, one.load()[0], "engines", one.name, config) for one in landed if not one.is_golden
-    ]
+    found += [_held_against(surface, one.load()[0], "engines", one.name, config) for one in landed if not one.is_golden]
     if found:
         # What could not be compared comes first, then what agrees least.
         yield min(found, key=lambda one: (one.passed, not one.not_judged, 0.0 if one.not_judged else one.share))

@@ -87,7 +87,9 @@ def make_landed_checks(making: Making) -> ProductResult:
         started = datetime.now(UTC)
         surface, provenance = one.load()
         profile = profile_of(provenance.profile)
-        judged = [_with_datums(found, surface, one) for found in judge_surface(surface, profile)] + _of_files(one.checks)
+        judged = [_with_datums(found, surface, one) for found in judge_surface(surface, profile)] + _of_files(
+            one.checks
+        )
         folder = making.folder / provenance.survey
         folder.mkdir()
         files = [key.rsplit("/", 1)[-1] for key in one.files]
@@ -112,7 +114,9 @@ def make_landed_checks(making: Making) -> ProductResult:
 def _with_datums(judged: Judged, surface: Surface, one: LandedHere) -> Judged:
     """The check of CRS and datum fails where a file says another vertical datum than what is declared of the survey."""
     datum = short_name(surface.vertical_datum)
-    others = [own for own in one.datums if short_name(own) != datum and {short_name(own), datum} <= VERTICAL_DATUMS.keys()]
+    others = [
+        own for own in one.datums if short_name(own) != datum and {short_name(own), datum} <= VERTICAL_DATUMS.keys()
+    ]
     if judged.name != "crs_and_datum" or not others:
         return judged
     problem = f"The file says that its depths are below {others[0]}, and {datum} is declared of the survey. Correct the one or the other."

@@ -15,7 +15,7 @@ from pipeline_assets.bathymetry.judge.geojson import failing_cells
 from pipeline_assets.bathymetry.judge.judged import Judged
 from pipeline_assets.bathymetry.judge.profiles import SURFACE_CHECKS, Profile, profile_of
 from pipeline_assets.bathymetry.products.compared import NOTHING_TO_COMPARE, compared
-from pipeline_assets.bathymetry.products.gridding import filtered_soundings
+from pipeline_assets.bathymetry.products.filtered_file import FILTERED_FILE, pieces_of
 from pipeline_assets.bathymetry.products.pictures import depth_histogram_png, uncertainty_map_png
 from pipeline_assets.bathymetry.products.provenance import Provenance
 from pipeline_assets.bathymetry.products.qa_report import write_qa_report
@@ -35,7 +35,7 @@ def make_checks(making: Making) -> ProductResult:
     """Judges the surface by the profile of the survey's order, and the BAG and COG that were made of it."""
     started = datetime.now(UTC)
     surface, provenance = load_surface(making.products["surface"])
-    soundings, _ = filtered_soundings(making.products["filtered_soundings"])
+    soundings = pieces_of(making.products["filtered_soundings"] / FILTERED_FILE)
     profile = profile_of(provenance.profile)
     bag = making.products["bag"] / f"{provenance.survey}.bag"
     judged = [

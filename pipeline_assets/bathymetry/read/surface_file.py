@@ -80,9 +80,7 @@ def read_geotiff_file(file: LandedFile, config: BathymetryConfig) -> LandedSurfa
     with _on_disk(file) as path:
         grid, layers = read_layers(path, config.max_landed_cells, lone=_layer_by_name(file.name))
         judged = cog(path)
-    found = surface_of_layers(
-        grid, layers, declared.vertical_datum, positive_down=declared.positive == "down"
-    )
+    found = surface_of_layers(grid, layers, declared.vertical_datum, positive_down=declared.positive == "down")
     return _checked(file, "geotiff", declared, config, found, tuple(sorted(layers)), judged)
 
 
@@ -136,7 +134,7 @@ def _place(
 ) -> tuple[str, tuple[float, float, float, float]]:
     """The CRS as the survey calls it, and the box of the cells with values, degrees. Raises Refused."""
     grid = surface.grid
-    row, column = np.nonzero(known)
+    row, column = (some.astype(np.float64) for some in np.nonzero(known))
     x, y = grid.west + (column + 0.5) * grid.cell, grid.north - (row + 0.5) * grid.cell
     if not (np.isfinite(x).all() and np.isfinite(y).all() and np.isfinite(grid.cell)):
         raise Refused("bad_position", f"{whose} lies nowhere: its origin or its cells are no numbers. Write it again.")
