@@ -91,6 +91,8 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
         here = Landed(home, tmp_path_factory.mktemp("files"), run, made)
         write_bag(known_floor(made), PROVENANCE, here.goldens / f"{SURVEY}.bag")
         patch.setenv("STRANDLINE_BATHYMETRY_GOLDENS", str(here.goldens))
+        # CUBE fills cells at the border that hold no sounding; they are in one of the two alone.
+        patch.setenv("STRANDLINE_BATHYMETRY_AGREE_CELLS_SHARE", "0.97")
         declared = declaration(crs=CRS, vertical_datum="MSL", order="1a", lines=[one.name for one in made])
         here.land(
             SURVEY,
@@ -165,7 +167,7 @@ def whole(landed: Landed) -> Landed:
     before, _ = load_surface(landed.product("surface"))
     assert regression(landed)[:2] == ("warning", False), "half of the golden surface is not there yet"
     other = known_floor(landed.made)
-    other.depth[30:40, 10:20] += 5.0
+    other.depth[30:60, 10:30] += 5.0
     files = {landed.made[1].name: gsf(landed.made[1])}
     files["other.bag"] = write_bag(other, PROVENANCE, landed.folder / "other.bag").read_bytes()
     landed.land(SURVEY, files)
@@ -250,5 +252,5 @@ def test_it_agrees_with_the_golden_surface_and_is_told_where_it_differs_from_ano
     assert (state, message.partition(":")[0]) == ("warning", "other.bag")
     cells = json.loads((whole.product("checks") / f"{SURVEY}_engines.geojson").read_text())
     assert cells["cells"] == failing
-    assert 100 <= failing < 400, "the block that was put 5 m too deep, and little more"
+    assert 550 <= failing < 900, "the block that was put 5 m too deep, and little more"
     assert (whole.product("delivery") / f"{SURVEY}_engines.geojson").is_file()
