@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pipeline_assets.batch_commit import commit
 from pipeline_assets.batch_context import BatchContext, Reporter, Work
 from pipeline_assets.batch_hold import BatchHeld as BatchHeld
-from pipeline_assets.batch_hold import hold_if_too_many_refused, refused_files
+from pipeline_assets.batch_hold import hold_if_group_stops, hold_if_too_many_refused, refused_files
 from pipeline_assets.batch_report import BatchReport, log_report, log_unfinished
 from pipeline_assets.columns import arrow_schema
 from pipeline_assets.failures import FailureKind, in_words, kind_of
@@ -149,6 +149,7 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
                 work = _read_all(context, claimed, folders, pool)
             source = context.source
             hold_if_too_many_refused(source, claimed, work)
+            hold_if_group_stops(context, claimed, work)
             _ensure_tables_of_datasets(platform, source, work)
             tables = commit(context, claimed, work, heartbeat)
             picture, picture_key = _picture(context, claimed, work, pool)

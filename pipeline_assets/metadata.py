@@ -108,7 +108,7 @@ def product_metadata(source: FileSource, product: Product, uri: str) -> dict[str
     """What is known of a product before any batch."""
     return {
         "dagster/uri": uri,
-        "made of": ", ".join(f"{source.name}.{name}" for name in (*product.of, *product.after)),
+        "made of": ", ".join(f"{source.name}.{name}" for name in (*product.of, *product.after, *product.beside)),
         **{f"rows of {name}": f'strandline sql "SELECT * FROM {source.name}.{name}"' for name in product.tables},
         "up to date?": f"strandline sql \"SELECT * FROM operations.products WHERE source = '{source.name}'\"",
         **code_references([product.make]),

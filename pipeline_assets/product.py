@@ -7,14 +7,21 @@ Nothing here imports Dagster, so that `make` is a plain function that a test or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from pipeline_assets.columns import Schema
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """Rows that can be had piece by piece."""
+
+    def pieces(self, table: str) -> Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Making:
     folder: empty, and the product's own; what is in it when `make` returns is the product.
     config: the source's configuration.
     partition: the group, or the batch's id.
-    products: by name, the folders of the products that it comes after.
+    products: by name, the folders of the products that it comes after, and of those beside it that are there.
     """
 
     rows: Mapping[str, pa.Table]
@@ -34,6 +41,13 @@ class Making:
     config: Any
     partition: str
     products: Mapping[str, Path] = field(default_factory=dict)
+
+    def pieces(self, table: str) -> Iterator[pa.Table]:
+        """The rows of a table in the same order, a part of a file's at a time, for what shall not hold all of them."""
+        if isinstance(self.rows, InPieces):
+            yield from self.rows.pieces(table)
+        else:
+            yield self.rows[table]
 
 
 @dataclass(frozen=True)
@@ -75,14 +89,15 @@ class Product:
     It is made in a reader process, with limits of time and memory, and takes the place of its older generation whole.
     When it fails, its asset fails; files, tables and other products are as they were, and it can be materialized alone.
 
-    of: the tables that it is made from. after: products of the same source that it is made from.
+    of: the tables that it is made from. after: products of the same source that it is made from; without one of them it
+    cannot be made. beside: such that it takes in where they are there.
     make: what is there to a folder with files. A pure function; it raises Refused when it cannot be made of these rows.
     columns: of some of these tables, the only columns that it needs; the others are not read.
     is_on: from the source's configuration, whether there is such a product at all.
     when_empty: whether `make` is called also for a batch that has no rows any more, to take away what it put elsewhere.
     checks: for each check whose finding `make` reports, what it is about.
     tables: small tables about the product, by name, with their schemas: `make` gives their rows, which lie in the product's
-            folder, come and go with it, and stand beside the source's tables in SQL.
+            folder, come and go with it, and stand beside the source's tables in SQL. Several products may have rows of one.
     preload: modules that `make` imports inside of it; they are imported once, before it is called.
     kinds: what it consists of, for the UI, such as ``netcdf``.
     """
@@ -92,6 +107,7 @@ class Product:
     of: tuple[str, ...]
     make: Callable[[Making], ProductResult]
     after: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_on: Callable[[Any], bool] = _always
     when_empty: bool = False
@@ -116,8 +132,13 @@ def check_products(
     """
     known: list[str] = []
     taken = list(also_taken)
+    of_products: dict[str, Schema] = {}
     for product in products:
-        for what, names, there in (("of", product.of, tuple(tables)), ("after", product.after, tuple(known))):
+        for what, names, there in (
+            ("of", product.of, tuple(tables)),
+            ("after", product.after, tuple(known)),
+            ("beside", product.beside, tuple(known)),
+        ):
             unknown = [name for name in names if name not in there]
             if unknown:
                 raise ValueError(
@@ -131,11 +152,15 @@ def check_products(
                     f"product {source}.{product.name}: `columns` names {', '.join(map(repr, unknown))} of {table}, which is no "
                     "column of a table that it is made from"
                 )
-        for name in product.tables:
+        for name, schema in product.tables.items():
+            if of_products.setdefault(name, schema) is not schema:
+                raise ValueError(
+                    f"product {source}.{product.name}: its table {name!r} is one of another product, with another schema; give "
+                    "it a name of its own, or the same schema"
+                )
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name) or name in (*tables, *taken):
                 raise ValueError(
                     f"product {source}.{product.name}: its table {name!r} needs a name of its own, of lower-case letters, digits "
                     f"and underscores; taken are {', '.join((*tables, *taken))}"
                 )
-            taken.append(name)
         known.append(product.name)

@@ -61,7 +61,7 @@ def _asset(
 
     @dg.asset(
         key=key,
-        deps=[product_key(source, name) for name in (*product.of, *product.after)],
+        deps=[product_key(source, name) for name in (*product.of, *product.after, *product.beside)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         group_name=source.name,

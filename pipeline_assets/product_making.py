@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from pipeline_assets.validation import violations
 from resources.errors import PermanentFailure
 from resources.products import ROWS_SUFFIX
 
+PIECE_ROWS = 1 << 20
+
 
 class ProductFailed(PermanentFailure):
     """A product cannot be made. The message says why and what to do."""
@@ -23,12 +26,15 @@ class ProductFailed(PermanentFailure):
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The rows of some files in one table. paths: data files that may hold them. file_ids: in the order wanted."""
+    """The rows of some files in one table. paths: data files that may hold them. counts: rows by file, in the order wanted."""
 
     paths: tuple[str, ...]
     schema: pa.Schema
-    file_ids: tuple[str, ...]
-    rows: int
+    counts: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,9 @@ class RowsOfBatch(Mapping[str, pa.Table]):
             self._read[name] = read_rows(self._tables[name])
         return self._read[name]
 
+    def pieces(self, table: str) -> Iterator[pa.Table]:
+        return read_pieces(self._tables[table])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
 
@@ -70,13 +79,46 @@ def read_rows(table: TableFiles) -> pa.Table:
 
     if not table.rows:
         return table.schema.empty_table()
-    data = ds.dataset([path.removeprefix("file://") for path in table.paths], schema=table.schema, format="parquet")
-    rows = data.to_table(filter=ds.field("file_id").isin(table.file_ids))
-    if rows.num_rows != table.rows:
-        # Data files changed between asking the ledger and reading them; the next try asks again.
-        raise OSError(f"found {rows.num_rows} rows in the data files, where the ledger counts {table.rows}")
-    rank = pc.index_in(rows["file_id"], value_set=pa.array(table.file_ids))
+    ids = list(table.counts)
+    rows = _dataset(table).to_table(filter=ds.field("file_id").isin(ids))
+    _check_count(rows.num_rows, table.rows)
+    rank = pc.index_in(rows["file_id"], value_set=pa.array(ids))
     return rows.take(pc.array_sort_indices(rank))  # which keeps the order within a file
+
+
+def read_pieces(table: TableFiles) -> Iterator[pa.Table]:
+    """The same rows in the same order, at most `PIECE_ROWS` of a file at a time. Raises OSError as `read_rows` does."""
+    import pyarrow.dataset as ds
+
+    if not table.rows:
+        return
+    data = _dataset(table)
+    wanted = ds.field("file_id").isin(list(table.counts))
+    # Looked at once: what row groups say of themselves stays with the fragments.
+    held = [one for one in data.get_fragments() if one.subset(wanted).row_groups]
+    data = ds.FileSystemDataset(held, table.schema, data.format, data.filesystem)
+    for file_id, count in table.counts.items():
+        found = 0
+        scanner = data.scanner(
+            filter=ds.field("file_id") == file_id, batch_size=PIECE_ROWS, batch_readahead=1, fragment_readahead=1
+        )
+        for batch in scanner.to_batches():
+            if batch.num_rows:
+                found += batch.num_rows
+                yield pa.Table.from_batches([batch])
+        _check_count(found, count)
+
+
+def _dataset(table: TableFiles) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.dataset([path.removeprefix("file://") for path in table.paths], schema=table.schema, format="parquet")
+
+
+def _check_count(found: int, counted: int) -> None:
+    if found != counted:
+        # Data files changed between asking the ledger and reading them; the next try asks again.
+        raise OSError(f"found {found} rows in the data files, where the ledger counts {counted}")
 
 
 def make_product(task: ProductTask) -> ProductResult:

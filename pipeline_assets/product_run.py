@@ -105,9 +105,10 @@ def _make(
         note_made(ledger, lease, source.name, batch.batch_id, product.name, publication, lease.owner)
         return ProductReport(None, rows, {}, ProductResult(), time.monotonic() - started)
     earlier = {
-        name: store.find(place_of(platform, source, _named(source, name), batch.partition)) for name in product.after
+        name: store.find(place_of(platform, source, _named(source, name), batch.partition))
+        for name in (*product.after, *product.beside)
     }
-    lacking = [name for name, folder in earlier.items() if folder is None]
+    lacking = [name for name in product.after if earlier[name] is None]
     if lacking:
         raise ProductFailed(
             f"{product.name} is made from {', '.join(lacking)}, which is not there for {batch.partition}. Materialize "
@@ -115,7 +116,7 @@ def _make(
         )
     made = store.begin(place)
     try:
-        products = {name: str(folder) for name, folder in earlier.items()}
+        products = {name: str(folder) for name, folder in earlier.items() if folder is not None}
         task = ProductTask(product, config, batch.partition, tables, str(made), products, batch.batch_id)
         result = _in_reader_process(platform, task)
         files = {
@@ -143,17 +144,16 @@ def _tables(platform: Platform, source: FileSource, product: Product, batch: Bat
         if table.name not in product.of:
             continue
         of_table = {file_id: rows for file_id, rows in counts.get(table.name, {}).items() if rows}
-        ids = tuple(file.file_id for file in files if file.file_id in of_table)
-        rows = sum(of_table.values())
+        counted = {file.file_id: of_table[file.file_id] for file in files if file.file_id in of_table}
         paths: tuple[str, ...] = ()
-        if rows:
+        if counted:
             # Not by the batch's id: rows that an earlier generation committed may stand.
             paths = tuple(platform.lake.data_files(TableName(source.name, table.name), published.get(table.name)))
         schema = arrow_schema(table.schema)
         if table.name in product.columns:
             wanted = {*product.columns[table.name], FILE_ID}
             schema = pa.schema([column for column in schema if column.name in wanted])
-        found[table.name] = TableFiles(paths, schema, ids, rows)
+        found[table.name] = TableFiles(paths, schema, counted)
     return found
 
 

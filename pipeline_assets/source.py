@@ -6,7 +6,7 @@ Nothing here imports Dagster, so that reader processes start fast; `source_defs`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -132,6 +132,8 @@ class Groups:
     shared: files of a group whose whole key this regular expression matches are given, as `companions`, to the readers of
             all others: what says something about the whole group, such as a survey's declaration. They are read, too.
     wanted: what such a key looks like, for people.
+    stops: asked when files of a group are refused: from the configuration, what the group shares and the keys of the refused
+            files, why nothing of the group's new generation may be visible (the batch is held); None: the others go on.
     """
 
     pattern: str
@@ -139,6 +141,7 @@ class Groups:
     done: str = r"(?!)"
     shared: str = r"(?!)"
     wanted: str = ""
+    stops: Callable[[Any, Mapping[str, LandedFile], Sequence[str]], str | None] | None = None
 
     def group_of(self, key: str) -> str:
         """The group of a key; `NO_GROUP` for a key that names none that can be a partition."""

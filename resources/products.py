@@ -19,7 +19,10 @@ _GENERATIONS = ".generations"
 ROWS_SUFFIX = ".rows.parquet"
 """Of a file in a product's folder that holds the product's rows of a table, after the table's name."""
 _TABLES = ".tables"
-"""Below a source: for each table a folder, in it for each partition a link to its rows. No partition's folder begins with a dot."""
+"""Below a source: for each table a folder, in it for each partition and product a link to its rows. No partition's folder begins
+with a dot."""
+_OF = "!"
+"""Between partition and product in the name of such a link; no folder of a partition has it in its name."""
 _MOST_LOOKS = 3
 _LONGEST_NAME = 150
 """of a folder, in bytes; file systems take 255"""
@@ -112,7 +115,9 @@ class FolderProducts:
     def remove_partition(self, source: str, partition: str) -> None:
         folder = self._partition(source, partition)
         for table in (self.root / source / _TABLES).glob("*"):
-            (table / folder.name).unlink(missing_ok=True)
+            for link in table.iterdir():
+                if link.name.partition(_OF)[0] == folder.name:
+                    link.unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
 
@@ -135,17 +140,21 @@ class FolderProducts:
 
     def _index(self, place: Place, tables: set[str]) -> None:
         """Lets a product be found by the tables that it has rows of, and by no other: a source may have very many products."""
-        index, name = self.root / place.source / _TABLES, folder_name(place.partition)
+        index, folder = self.root / place.source / _TABLES, folder_name(place.partition)
+        name = f"{folder}{_OF}{place.product}"
+        for table in index.glob("*"):
+            # What an older version of this code left, when a table's rows were of one product alone.
+            older = table / folder
+            if older.is_symlink() and older.readlink().parent.name == place.product:
+                os.replace(older, table / name)
         for has in tables:
             entry = index / has / name
             entry.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
-                entry.symlink_to(Path("..", "..", name, place.product, f"{has}{ROWS_SUFFIX}"))
+                entry.symlink_to(Path("..", "..", folder, place.product, f"{has}{ROWS_SUFFIX}"))
         for table in index.glob("*"):
-            entry = table / name
-            is_ours = entry.is_symlink() and entry.readlink().parent.name == place.product
-            if is_ours and table.name not in tables:
-                entry.unlink(missing_ok=True)
+            if table.name not in tables:
+                (table / name).unlink(missing_ok=True)
 
     def _delete_generations(self, place: Place, keep: str = "") -> None:
         folder = self._partition(place.source, place.partition) / _GENERATIONS

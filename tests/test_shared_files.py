@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from pipeline_assets.batch_run import run_batch
+from pipeline_assets.batch_run import BatchHeld, run_batch
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.reading_units import SharedFileChanged, shared_by, shared_files
 from pipeline_assets.source import Groups, NoConfig, Reader
 from resources.errors import TransientFailure
-from resources.ledger.batches import due
+from resources.ledger.batches import due, release
 from resources.platform import Platform
 from sensors.looking import look_for_arrivals, plan_batches
 from tests.conftest import Put
@@ -108,6 +109,38 @@ def test_what_is_gone_is_not_shared(platform: Platform, put: Put) -> None:
     (batch,) = due(platform.ledger, "toy")
     run_batch(platform, SHARING, NoConfig(), batch.batch_id, "run-1", Silent(), hold_when_stopped=lambda: True)
     assert shown(platform) == {"toy/one/a.csv": 1.0}
+
+
+def refuses_with_an_offset(config: NoConfig, shared: Mapping[str, LandedFile], refused: Sequence[str]) -> str | None:
+    return "It wants to be whole." if "offset.txt" in shared else None
+
+
+STOPPING = dataclasses.replace(SHARING, groups=dataclasses.replace(SHARING.groups, stops=refuses_with_an_offset))  # type: ignore[type-var]
+
+
+def test_a_group_that_wants_to_be_whole_is_held_with_a_refused_file_until_a_person_lets_it_go(
+    platform: Platform, put: Put
+) -> None:
+    for group in ("one", "two"):
+        put(f"toy/{group}/a.csv", toy(1.0))
+        put(f"toy/{group}/bad.csv", "toy\nno number\n")
+    put("toy/one/offset.txt", toy(10.0))
+    look_for_arrivals(platform, STOPPING)
+    plan_batches(platform, STOPPING, flush=True)
+    one, two = sorted(due(platform.ledger, "toy"), key=lambda batch: batch.partition)
+
+    def run(batch_id: str, run_id: str) -> None:
+        run_batch(platform, STOPPING, NoConfig(), batch_id, run_id, Silent(), hold_when_stopped=lambda: True)
+
+    run(two.batch_id, "run-1")
+    with pytest.raises(BatchHeld, match=r"It wants to be whole\. 1 of 3 files were refused: toy/one/bad\.csv \("):
+        run(one.batch_id, "run-2")
+    assert shown(platform) == {"toy/two/a.csv": 1.0}
+    assert {states(platform)[f"toy/one/{name}"] for name in ("a.csv", "bad.csv", "offset.txt")} == {"held"}
+    release(platform.ledger, one.batch_id)
+    run(one.batch_id, "run-3")
+    assert shown(platform) == {"toy/one/a.csv": 11.0, "toy/two/a.csv": 1.0}
+    assert states(platform)["toy/one/bad.csv"] == "quarantined"
 
 
 def test_sources_without_shared_files_are_read_as_before() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +25,9 @@ UNKNOWN_DATUM = "unknown"
 
 GROUP_PATTERN = r"bathymetry/(?P<group>[^/]+)/.+"
 MOST_DECLARATION_BYTES = 2_000_000
+SAME_CELLS = 0.99
+"""Least share of cells that both of two surfaces must fill, of those that either fills."""
+TOLERANCE_M = 0.01
 
 
 def _epsg(text: str | None) -> str | None:
@@ -36,6 +41,7 @@ def _order(name: str) -> str:
 
 
 Epsg = Annotated[str, AfterValidator(_epsg)]
+OnRefused = Literal["continue", "stop"]
 
 
 class Columns(BaseModel):
@@ -88,6 +94,8 @@ class Declared(BaseModel):
     cell_m: edge of the cells of its surface, m; None: as the settings say.
     cube: parameters of CUBE; None: those of a file of CARIS beside it (`CUBE_FILES`), else as the settings say.
     cube_configuration: which configuration of cube.xml, if it has several.
+    golden: name of a surface in its folder, BAG or GeoTIFF, that the surface made here must agree with.
+    on_refused: whether the survey goes on without files that are refused; None: as the settings say.
     sensors: for the uncertainties of files that have none.
     """
 
@@ -105,6 +113,8 @@ class Declared(BaseModel):
     cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
     cube: CubeParameters | None = None
     cube_configuration: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    golden: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    on_refused: OnRefused | None = None
     columns: Columns = Field(default_factory=Columns)
     sensors: Sensors = Field(default_factory=Sensors)
 
@@ -163,6 +173,39 @@ class BathymetryConfig(BaseModel):
     deliver_failing: bool = Field(
         False, description="whether a survey is delivered also where its surface fails a blocking check of its order"
     )
+    on_refused: OnRefused = Field(
+        "continue",
+        description="what becomes of a survey of which files are refused: continue without them, or stop, so that nothing of it is "
+        "visible until a person lets it go on; `on_refused` in survey.json counts before it",
+    )
+    max_landed_cells: int = Field(
+        20_000_000,
+        ge=1,
+        description="most cells that a layer of a BAG, or all bands of a GeoTIFF, may have where it lands ready-made",
+    )
+    goldens: Path | None = Field(
+        None,
+        description="folder of golden surfaces, NAME.bag or NAME.tif for the survey NAME, that surfaces made here must agree with; "
+        "`golden` in survey.json counts before it",
+    )
+    agree_share: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="least share of the common cells in which two surfaces differ by at most both uncertainties together "
+        "(JCGM 100:2008, 5.1.2)",
+    )
+    agree_cells_share: float = Field(
+        SAME_CELLS,
+        ge=0,
+        le=1,
+        description="least share of the cells that are in both of two surfaces; Strandline's own",
+    )
+    agree_tolerance_m: float = Field(
+        TOLERANCE_M,
+        ge=0,
+        description="what counts as agreement where neither surface has an uncertainty, m; Strandline's own",
+    )
     default: Declared = Field(
         default_factory=Declared,
         description=f"what holds for surveys without a {DECLARATION} and without an entry in `surveys`",
@@ -205,6 +248,17 @@ def _as_caris_grids(declared: Declared, companions: Mapping[str, LandedFile]) ->
     said = {"cube": told.cube, "order": told.order, "cell_m": told.cell_m}
     new = {name: value for name, value in said.items() if value is not None and name not in declared.model_fields_set}
     return declared.model_copy(update=new)
+
+
+def why_it_stops(config: BathymetryConfig, shared: Mapping[str, LandedFile], refused: Sequence[str]) -> str | None:
+    """Why nothing of a survey may be visible of which these keys are refused; None where it goes on without them."""
+    declared = config.surveys.get(survey_of(refused[0]), config.default)
+    if DECLARATION in shared:
+        with suppress(Refused):  # for which the files themselves are refused
+            declared = parse_declaration(shared[DECLARATION].read_bytes())
+    if (declared.on_refused or config.on_refused) == "continue":
+        return None
+    return "The survey wants to be whole (on_refused is `stop`), and nothing new of it is visible."
 
 
 def parse_declaration(data: bytes) -> Declared:

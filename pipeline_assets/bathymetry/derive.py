@@ -12,8 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig, survey_of
+from pipeline_assets.bathymetry.landed_rows import LANDED_CELLS, LANDED_SURFACES, landed_cells, landed_surface
 from pipeline_assets.bathymetry.positions import box_of
 from pipeline_assets.bathymetry.read.line import DeclaredCube, DeclaredSurvey, SurveyLine
+from pipeline_assets.bathymetry.read.surface_file import LandedSurface
 from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.landed_file import Refused
 
@@ -22,20 +24,29 @@ Rows = dict[str, Any]
 SOUNDINGS = ("survey", "line", "ping", "beam", "time", "x_m", "y_m", "depth_m", "tvu_m", "thu_m", "accepted", "flag")
 LINES = (
     "source_key", "survey", "line", "kind", "sha256", "size_bytes", "system", "crs", "vertical_datum", "s44_order",
-    "cell_m", "cube", "soundings", "accepted", "pings", "pings_ignored", "pings_left_out", "uncertainty_from", "time_min", "time_max",
+    "cell_m", "golden", "cube", "soundings", "accepted", "pings", "pings_ignored", "pings_left_out", "uncertainty_from", "time_min",
+    "time_max",
     "depth_min_m", "depth_max_m", "depth_mean_m", "tvu_median_m", "x_min_m", "x_max_m", "y_min_m", "y_max_m",
     "longitude_west", "longitude_east", "latitude_min", "latitude_max", "notes", "manifest",
 )  # fmt: skip
 SURVEYS = ("source_key", "survey", "crs", "vertical_datum", "ellipsoidal", "s44_order", "lines", "declared")
 
 
-def tables(read: SurveyLine | DeclaredSurvey | DeclaredCube, config: BathymetryConfig) -> dict[str, Rows]:
+def tables(
+    read: SurveyLine | LandedSurface | DeclaredSurvey | DeclaredCube, config: BathymetryConfig
+) -> dict[str, Rows]:
     """The rows of every table."""
+    made = {
+        "soundings": _none(SOUNDINGS), "lines": _none(LINES), "surveys": _none(SURVEYS),
+        "landed_surfaces": _none(LANDED_SURFACES), "landed_cells": _none(LANDED_CELLS),
+    }  # fmt: skip
     if isinstance(read, DeclaredSurvey):
-        return {"soundings": _none(SOUNDINGS), "lines": _none(LINES), "surveys": _survey(read)}
+        return made | {"surveys": _survey(read)}
     if isinstance(read, DeclaredCube):  # what it says stands with each line
-        return {"soundings": _none(SOUNDINGS), "lines": _none(LINES), "surveys": _none(SURVEYS)}
-    return {"soundings": _soundings(read), "lines": _line(read), "surveys": _none(SURVEYS)}
+        return made
+    if isinstance(read, LandedSurface):
+        return made | {"landed_surfaces": landed_surface(read), "landed_cells": landed_cells(read)}
+    return made | {"soundings": _soundings(read), "lines": _line(read)}
 
 
 def _none(names: tuple[str, ...]) -> Rows:
@@ -81,6 +92,7 @@ def _line(line: SurveyLine) -> Rows:
         "vertical_datum": line.declared.vertical_datum,
         "s44_order": line.declared.order,
         "cell_m": line.declared.cell_m,
+        "golden": line.declared.golden,
         "cube": None if line.declared.cube is None else line.declared.cube.model_dump_json(),
         "soundings": np.int64(len(line.depth)),
         "accepted": np.int64(line.accepted.sum()),

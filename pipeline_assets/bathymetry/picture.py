@@ -8,10 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_assets.bathymetry.read.line import SurveyLine
+from pipeline_assets.bathymetry.products.pictures import hillshade_png
+from pipeline_assets.bathymetry.read.line import DeclaredSurvey, SurveyLine
+from pipeline_assets.bathymetry.read.surface_file import LandedSurface
 
 _REJECTED, _GRID = "#c0392b", "#c9d6df"
 _MOST_POINTS = 20_000
+
+
+def file_png(read: SurveyLine | LandedSurface | DeclaredSurvey, tables: Mapping[str, Any]) -> bytes:
+    """PNG of what was read of a file: a line, or the relief of a surface that landed."""
+    if isinstance(read, LandedSurface):
+        return hillshade_png(read.surface)
+    if isinstance(read, DeclaredSurvey):
+        raise ValueError(f"{read.key} says something of a survey, and has nothing to draw")
+    return line_png(read, tables)
 
 
 def line_png(line: SurveyLine, tables: Mapping[str, Any]) -> bytes:

@@ -128,7 +128,7 @@ def crs_of_grid(x: Array, y: Array, declared: Declared, config: BathymetryConfig
     if declared.crs is not None and own is not None and declared.crs != own:
         raise Refused(
             "crs_mismatch",
-            f"{whose} says that its positions are in {own}, and {declared.crs} is declared of the survey. Correct the one "
+            f"{whose} says that its positions are in {own[:80]}, and {declared.crs} is declared of the survey. Correct the one "
             "or the other.",
         )
     code = declared.crs or own or ""

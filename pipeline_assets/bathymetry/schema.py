@@ -10,6 +10,9 @@ import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
 SURVEY = "the survey: name of its folder in the landing store"
+LANDED = (
+    "the surface: name of its file below the survey's folder, without the layer where its layers are files of their own"
+)
 LINE = "the line: name of its file below the survey's folder"
 _FILE = {"from": ["file"]}
 _KEY = {"from": ["file.key"]}
@@ -92,6 +95,9 @@ class Lines(pa.DataFrameModel):
         description="parameters of CUBE as JSON, where they are declared: by survey.json or by a file of CARIS",
         metadata=_FILE,
     )
+    golden: Series[str] = pa.Field(
+        nullable=True, description="the surface that survey.json names as the golden one", metadata=_FILE
+    )
     soundings: Series[np.int64] = _count("soundings", ["soundings.ping"])
     accepted: Series[np.int64] = _count("soundings that the file accepts", ["soundings.accepted"])
     pings: Series[np.int64] = _count("pings in the file; 0 where it has no pings", ["file"])
@@ -151,14 +157,83 @@ class Surveys(pa.DataFrameModel):
         coerce = False
 
 
+class LandedSurfaces(pa.DataFrameModel):
+    """One row for each file of a surface that landed ready-made, BAG or GeoTIFF: what it holds, where, how deep, how certain."""
+
+    source_key: Series[str] = pa.Field(description="key of the file in the landing store")
+    survey: Series[str] = pa.Field(description=SURVEY, metadata=_KEY)
+    surface: Series[str] = pa.Field(description=LANDED, metadata=_KEY)
+    kind: Series[str] = pa.Field(isin=["bag", "geotiff"], description="what the file is, by its content")
+    sha256: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{64}$", description="SHA-256 of the file")
+    size_bytes: Series[np.int64] = pa.Field(gt=0, description="size of the file", metadata={"unit": "byte"})
+    layers: Series[str] = pa.Field(description="the layers that the file has, with commas")
+    crs: Series[str] = pa.Field(description="CRS of the cells: a code, or WKT where it has none")
+    vertical_datum: Series[str] = pa.Field(
+        description="what depths are below: as declared, else as the file says; `unknown` if nobody does"
+    )
+    own_datum: Series[str] = pa.Field(nullable=True, description="vertical datum as the file itself calls it")
+    s44_order: Series[str] = pa.Field(description="order of survey that is declared")
+    golden: Series[str] = pa.Field(nullable=True, description="the surface that survey.json names as the golden one")
+    cell_m: Series[np.float64] = pa.Field(gt=0, description="edge of a cell", metadata={"unit": "m"})
+    grid_rows: Series[np.int32] = pa.Field(gt=0, description="rows of cells", metadata={"unit": "1"})
+    grid_columns: Series[np.int32] = pa.Field(gt=0, description="columns of cells", metadata={"unit": "1"})
+    west_m: Series[np.float64] = pa.Field(description="easting of the western edge", metadata={"unit": "m"})
+    north_m: Series[np.float64] = pa.Field(description="northing of the northern edge", metadata={"unit": "m"})
+    cells: Series[np.int64] = _count("cells with a value", ["file"])
+    depth_min_m: Series[np.float64] = _figure("least depth", "m", ["file"])
+    depth_max_m: Series[np.float64] = _figure("greatest depth", "m", ["file"])
+    depth_mean_m: Series[np.float64] = _figure("mean depth", "m", ["file"])
+    uncertainty_min_m: Series[np.float64] = _figure("least uncertainty", "m", ["file"])
+    uncertainty_max_m: Series[np.float64] = _figure("greatest uncertainty", "m", ["file"])
+    soundings: Series[np.int64] = _count("soundings behind the cells; 0 where the file does not say", ["file"])
+    longitude_west: Series[np.float64] = _figure("least longitude", "degrees", ["file"], ge=-180, le=180)
+    longitude_east: Series[np.float64] = _figure("greatest longitude", "degrees", ["file"], ge=-180, le=180)
+    latitude_min: Series[np.float64] = _figure("least latitude", "degrees", ["file"], ge=-90, le=90)
+    latitude_max: Series[np.float64] = _figure("greatest latitude", "degrees", ["file"], ge=-90, le=90)
+    file_check: Series[str] = pa.Field(description="what was found of the file's own order, as JSON")
+
+    class Config:
+        strict = True
+        coerce = False
+
+
+class LandedCells(pa.DataFrameModel):
+    """One row for each cell with a value of each file of a surface that landed ready-made."""
+
+    survey: Series[Category] = pa.Field(description=SURVEY, metadata=_KEY)
+    surface: Series[Category] = pa.Field(description=LANDED, metadata=_KEY)
+    grid_row: Series[np.int32] = pa.Field(
+        ge=0, description="row, 0 the northernmost; its centre lies at north_m - (grid_row + 0.5) * cell_m",
+        metadata={"unit": "1"},
+    )  # fmt: skip
+    grid_column: Series[np.int32] = pa.Field(
+        ge=0, description="column, 0 the westernmost; its centre lies at west_m + (grid_column + 0.5) * cell_m",
+        metadata={"unit": "1"},
+    )  # fmt: skip
+    depth_m: Series[np.float32] = _figure("depth, positive down", "m", ["file"])
+    uncertainty_m: Series[np.float32] = _figure("uncertainty of the depth, as the file has it", "m", ["file"])
+    std_dev_m: Series[np.float32] = _figure("standard deviation of the soundings behind it", "m", ["file"])
+    shoal_m: Series[np.float32] = _figure("shallowest of them", "m", ["file"])
+    density: Series[np.int32] = _count("soundings of the cell; 0 where the file does not say", ["file"])
+    hypotheses: Series[np.int32] = _count("depths that CUBE considered; 0 where the file does not say", ["file"])
+
+    class Config:
+        strict = True
+        coerce = False
+
+
 def _metres(description: str, made_from: list[str], **rules: Any) -> Any:
     return pa.Field(description=description, metadata={"unit": "m", "from": made_from}, **rules)
 
 
 class Surfaces(pa.DataFrameModel):
-    """One row for each survey's surface: how it was made, where it is, how deep and how certain."""
+    """One row for each surface of a survey, made here or landed: how it was made, where it is, how deep and how certain."""
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
+    surface: Series[str] = pa.Field(
+        description="`surface` for the one that was made here; else the name of the one that landed",
+        metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
+    )
     method: Series[str] = pa.Field(description="how it was gridded", metadata={"from": ["lines.survey"]})
     engine: Series[str] = pa.Field(description="what gridded it", metadata={"from": ["lines.survey"]})
     engine_version: Series[str] = pa.Field(description="version of the engine", metadata={"from": ["lines.survey"]})
@@ -201,9 +276,13 @@ class Surfaces(pa.DataFrameModel):
 
 
 class CheckResults(pa.DataFrameModel):
-    """One row for each check of a survey's surface and of the files made of it."""
+    """One row for each check of a surface, and of the files made of it or that it landed as."""
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
+    surface: Series[str] = pa.Field(
+        description="`surface` for the one that was made here; else the name of the one that landed",
+        metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
+    )
     check_name: Series[str] = pa.Field(description="the check", metadata={"from": ["lines.survey"]})
     check_id: Series[str] = pa.Field(
         description="its id in QAJSON: QAX's, where QAX has the check", metadata={"from": ["lines.survey"]}

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from pipeline_assets.bathymetry import derive, examples, picture, schema
 from pipeline_assets.bathymetry.checks import CHECKS
-from pipeline_assets.bathymetry.config import GROUP_PATTERN, BathymetryConfig
+from pipeline_assets.bathymetry.config import GROUP_PATTERN, BathymetryConfig, why_it_stops
 from pipeline_assets.bathymetry.products.declared import PRODUCTS
 from pipeline_assets.bathymetry.read.formats import FORMATS
 from pipeline_assets.source import FileSource, Groups, Reader, Table
 
 BATHYMETRY = FileSource(
     name="bathymetry",
-    description="Hydrographic surveys: lines of soundings with their flags and uncertainties, and their surface, a survey a folder.",
+    description="Hydrographic surveys: lines of soundings with their flags and uncertainties, and their surface, or surfaces that are "
+    "made already, a survey a folder.",
     owners=("team:hydrography",),
     readers=tuple(Reader(one.name, one.description, one.recognises, one.read, one.serves) for one in FORMATS),
     tables=(
         Table("soundings", schema.Soundings),
         Table("lines", schema.Lines, derived_from=("soundings",)),
         Table("surveys", schema.Surveys),
+        Table("landed_surfaces", schema.LandedSurfaces),
+        Table("landed_cells", schema.LandedCells),
     ),
     derive=derive.tables,
     products=PRODUCTS,
     checks=CHECKS,
     config=BathymetryConfig,
-    picture=picture.line_png,
+    picture=picture.file_png,
     examples=examples.write_examples,
     groups=Groups(
         GROUP_PATTERN,
@@ -31,6 +34,7 @@ BATHYMETRY = FileSource(
         done=r"bathymetry/[^/]+/(?:survey)?\.done",
         shared=r"bathymetry/[^/]+/(?:survey\.json|cube\.xml|cube\.bag)",
         wanted="bathymetry/SURVEY/NAME",
+        stops=why_it_stops,
     ),
     preload=("pyarrow.csv", "pyarrow.parquet", "pyproj", "laspy"),
     preload_for_picture=("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image"),

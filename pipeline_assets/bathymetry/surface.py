@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+LAYERS = ("depth", "uncertainty", "std_dev", "shoal", "density", "hypotheses")
+"""The arrays of a surface."""
+
 
 @dataclass(frozen=True)
 class Grid:

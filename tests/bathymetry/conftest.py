@@ -37,11 +37,16 @@ def made() -> MadeLine:
     return next(iter(lines(Plan(seed=3, width_m=60, beams=48))))
 
 
+def real_folder() -> Path:
+    """Where real survey files are, if they are: in STRANDLINE_TEST_DATA, or shared/data beside the repository."""
+    default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("STRANDLINE_TEST_DATA") or default) / "bathymetry"
+
+
 @pytest.fixture(scope="session")
 def real_surveys() -> Path:
-    """The folder of real survey files: in STRANDLINE_TEST_DATA, or shared/data beside the repository."""
-    default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("STRANDLINE_TEST_DATA") or default) / "bathymetry"
+    """The folder of real survey files."""
+    folder = real_folder()
     if not folder.is_dir():
         pytest.skip(f"no real survey files in {folder.parent}; set STRANDLINE_TEST_DATA to the folder that holds them")
     return folder

@@ -37,7 +37,8 @@ OF_ALL = {
     "unknown_type",
     "no_soundings",
     "too_many_soundings",
-    "ready_made_surface",
+    "damaged_bag",
+    "damaged_geotiff",
     "no_line",
 }
 MAY = OF_PLACES | OF_ALL | {

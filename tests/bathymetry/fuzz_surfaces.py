@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import resource
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.judge.bag_structure import bag_structure
 from pipeline_assets.bathymetry.judge.checks import judge_surface
 from pipeline_assets.bathymetry.judge.cog import cog
 from pipeline_assets.bathymetry.judge.profiles import profile_of
-from pipeline_assets.bathymetry.landed_surface.bag import read_bag
-from pipeline_assets.bathymetry.landed_surface.geotiff import read_geotiff
 from pipeline_assets.bathymetry.products.bag import write_bag
 from pipeline_assets.bathymetry.products.geotiff import write_cog, write_triplet
-from pipeline_assets.bathymetry.surface import Surface
-from pipeline_assets.landed_file import Refused
+from pipeline_assets.bathymetry.read.surface_file import LandedSurface
+from pipeline_assets.bathymetry.source import BATHYMETRY
+from pipeline_assets.columns import BATCH_ID, FILE_ID, to_table
+from pipeline_assets.landed_file import LandedFile, Refused
+from pipeline_assets.reading_units import derive, parse
+from pipeline_assets.validation import violations
 from tests.bathymetry.surfaces import PROVENANCE, hills
 
 MAX_CELLS = 1_000_000
+CONFIG = BathymetryConfig(max_landed_cells=MAX_CELLS)
 NUMBERS = (0, 1, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -59,11 +62,6 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 def run(kind: str, mutants: int, seed: int) -> tuple[Counter[str], int]:
     """What became of so many mutants, and by how many kB the process grew. Raises what a reader should not have raised."""
     rng = np.random.default_rng(seed)
-    read: Callable[[Path], Surface] = (
-        (lambda path: read_bag(path, MAX_CELLS))
-        if kind == "bag"
-        else (lambda path: read_geotiff([path], "MSL", max_cells=MAX_CELLS))
-    )
     outcomes: Counter[str] = Counter()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,7 +73,7 @@ def run(kind: str, mutants: int, seed: int) -> tuple[Counter[str], int]:
             judged = bag_structure(path, MAX_CELLS) if kind == "bag" else cog(path)
             assert judged.message
             try:
-                found = read(path)
+                found = read(path).surface
             except Refused as refusal:
                 outcomes[refusal.error_class if refusal.message else "refused without a reason"] += 1
                 continue
@@ -85,6 +83,19 @@ def run(kind: str, mutants: int, seed: int) -> tuple[Counter[str], int]:
                 assert one.message
             outcomes["surface"] += 1
         return outcomes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+def read(path: Path) -> LandedSurface:
+    """The surface of a file that landed, its rows in order."""
+    found = parse(BATHYMETRY, CONFIG, LandedFile.at(path, "bathymetry/fuzz/mutant"))
+    assert isinstance(found, LandedSurface)
+    rows = derive(BATHYMETRY, CONFIG, found)
+    fill = {FILE_ID: "f", BATCH_ID: "b", "source_key": found.key}
+    for table in BATHYMETRY.tables[-2:]:
+        made = to_table(table.schema, rows[table.name], fill)
+        broken = violations(table.schema, made, [made.num_rows], [FILE_ID, BATCH_ID])
+        assert not broken, broken
+    return found
 
 
 def _written(folder: Path, data: bytes) -> Path:

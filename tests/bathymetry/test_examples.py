@@ -41,8 +41,9 @@ def test_every_sample_is_what_it_says(examples: list[Example]) -> None:
         for table in BATHYMETRY.tables:
             made = to_table(table.schema, rows[table.name], fill)
             assert violations(table.schema, made, [made.num_rows], [FILE_ID, BATCH_ID]) == {}, (example.key, table.name)
-            expected = {"soundings": example.soundings, "lines": int(example.soundings > 0)}
-            assert made.num_rows == expected.get(table.name, int(example.soundings == 0))
+            is_line = example.soundings > 0
+            expected = {"soundings": example.soundings, "lines": int(is_line), "surveys": int(not is_line)}
+            assert made.num_rows == expected.get(table.name, 0), (example.key, table.name)
 
 
 def test_every_way_of_being_refused_has_its_sample(examples: list[Example]) -> None:

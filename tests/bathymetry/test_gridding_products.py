@@ -17,7 +17,7 @@ from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.derive import soundings_of
 from pipeline_assets.bathymetry.judge.judged import Judged
 from pipeline_assets.bathymetry.judge.profiles import profile_of
-from pipeline_assets.bathymetry.products.gridding import cell_for
+from pipeline_assets.bathymetry.products.gridding import cell_for, shallow_depth
 from pipeline_assets.bathymetry.products.made_files import BUNDLE, in_bundles
 from pipeline_assets.bathymetry.products.package import make_delivery
 from pipeline_assets.bathymetry.products.quality import RESULTS_FILE, result_of
@@ -26,6 +26,7 @@ from pipeline_assets.bathymetry.products.survey import file_stem
 from pipeline_assets.bathymetry.sigma_filter import off_surface, too_far
 from pipeline_assets.landed_file import Refused
 from pipeline_assets.product import Making
+from tests.bathymetry.made_survey import soundings
 from tests.bathymetry.surfaces import NAN, PROVENANCE, hills, lines
 
 
@@ -37,13 +38,23 @@ from tests.bathymetry.surfaces import NAN, PROVENANCE, hills, lines
     ],
 )  # fmt: skip
 def test_cells_follow_depth_and_order(depth: float, order: str, cell: float) -> None:
-    assert cell_for(np.full(500, depth), order) == cell
+    assert cell_for(depth, order) == cell
 
 
 def test_a_few_shallow_fliers_make_no_smaller_cells() -> None:
-    depth = np.full(10_000, 120.0)
-    depth[:50] = 1.0
-    assert cell_for(depth, "1a") == 5.0
+    some = lines()
+    depth = np.full(len(some.depth), 120.0)
+    depth[: len(depth) // 200] = 1.0
+    shallow = shallow_depth([replace(some, depth=depth)], int(some.accepted.sum()))
+    assert cell_for(shallow, "1a") == 5.0
+
+
+@given(st.lists(st.lists(st.floats(-10, 5000)), max_size=6))
+def test_where_a_survey_is_shallow_is_told_from_pieces_as_from_the_whole(depths: list[list[float]]) -> None:
+    pieces = [soundings(np.zeros(len(some)), np.zeros(len(some)), some) for some in depths]
+    whole = np.concatenate([np.empty(0), *depths])
+    expected = max(float(np.quantile(whole, 0.01)), 0.0) if len(whole) else 0.0
+    assert shallow_depth(pieces, len(whole)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_only_what_is_far_off_by_the_cell_and_by_the_order_is_filtered() -> None:
@@ -58,11 +69,11 @@ def test_only_what_is_far_off_by_the_cell_and_by_the_order_is_filtered() -> None
     y = np.full(6, grid.north - (row + 0.5) * grid.cell)
     six = {name: getattr(some, name)[:6] for name in ("tvu", "thu", "line", "ping", "beam")}
     accepted = np.array([True, True, True, True, False, True])
-    soundings = replace(some, x=x, y=y, depth=depth + offs, accepted=accepted, **six)
-    off, of_cell = off_surface(soundings, surface)
+    six_soundings = replace(some, x=x, y=y, depth=depth + offs, accepted=accepted, **six)
+    off, of_cell = off_surface(six_soundings, surface)
     np.testing.assert_allclose(off[:5], offs[:5], atol=1e-5)
     assert np.isnan(off[5]), "beyond the surface nothing is known"
-    far = too_far(soundings, off, of_cell, "1a", 3.0)
+    far = too_far(six_soundings, off, of_cell, "1a", 3.0)
     assert far.tolist() == [False, False, True, True, False, False], "what the file rejects is not filtered once more"
 
 

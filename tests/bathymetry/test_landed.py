@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -11,16 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline_assets.batch_run import run_batch
+from pipeline_assets.batch_run import BatchHeld, run_batch
 from pipeline_assets.bathymetry.checks import all_lines_there, one_reference, rejected_share
-from pipeline_assets.bathymetry.config import BathymetryConfig
+from pipeline_assets.bathymetry.config import BathymetryConfig, Declared, parse_declaration, why_it_stops
 from pipeline_assets.bathymetry.derive import soundings_of
 from pipeline_assets.bathymetry.examples import SURVEY, Example, declaration
-from pipeline_assets.bathymetry.made_survey import CRS, sea_floor
+from pipeline_assets.bathymetry.made_survey import CRS, MadeLine, gsf, sea_floor
 from pipeline_assets.bathymetry.source import BATHYMETRY
 from pipeline_assets.definitions import Overrides, build_defs
+from pipeline_assets.landed_file import LandedFile, Refused
 from resources.lake.sql import run_query
-from resources.ledger.batches import due
+from resources.ledger.batches import due, release
 from resources.platform import Platform
 from resources.settings import Settings
 from sensors.looking import look_for_arrivals, plan_batches
@@ -112,6 +114,47 @@ def test_a_declaration_that_is_mended_has_the_whole_survey_read_again(
     put("bathymetry/misdeclared/survey.json", declaration(crs=CRS, vertical_datum="MSL"))
     do(platform, flush=True)
     assert rows_of(platform, "SELECT line, vertical_datum FROM bathymetry.lines") == [("0001.gsf", "MSL")]
+
+
+def test_a_survey_that_wants_to_be_whole_waits_for_its_mended_line(
+    platform: Platform, put: Put, made: MadeLine
+) -> None:
+    first, second = gsf(made), gsf(replace(made, x=made.x + 20.0, ping_x=made.ping_x + 20.0))
+    put("bathymetry/whole/survey.json", declaration(crs=CRS, vertical_datum="MSL", on_refused="stop"))
+    put("bathymetry/whole/0001.gsf", first)
+    put("bathymetry/whole/survey.done", b"done\n")
+    assert do(platform) == ["whole"]
+    put("bathymetry/whole/0002.gsf", second[:-100])
+    with pytest.raises(
+        BatchHeld, match=r"on_refused is `stop`.*whole/0002\.gsf \(truncated_gsf\): the file ends.*strandline release"
+    ):
+        do(platform, flush=True)
+    assert rows_of(platform, "SELECT line FROM bathymetry.lines") == [("0001.gsf",)], "what was published stays"
+    assert states(platform)["bathymetry/whole/0002.gsf"] == "held"
+    put("bathymetry/whole/0002.gsf", second)
+    assert do(platform, flush=True) == [], "a person lets it go on"
+    release(platform.ledger, BATHYMETRY.batch_of("whole"))
+    assert do(platform, flush=True) == ["whole"]
+    assert rows_of(platform, "SELECT line FROM bathymetry.lines ORDER BY line") == [("0001.gsf",), ("0002.gsf",)]
+    assert set(states(platform).values()) == {"committed"}
+
+
+def test_whether_a_survey_stops_is_declared_or_a_setting() -> None:
+    key = ["bathymetry/s/a.gsf"]
+
+    def said(**declared: object) -> dict[str, LandedFile]:
+        return {"survey.json": LandedFile("bathymetry/s/survey.json", data=declaration(**declared))}
+
+    stops, one = BathymetryConfig(on_refused="stop"), BathymetryConfig(surveys={"s": Declared(on_refused="stop")})
+    assert why_it_stops(BathymetryConfig(), {}, key) is None
+    assert why_it_stops(BathymetryConfig(), said(on_refused="stop"), key)
+    assert why_it_stops(stops, {}, key)
+    assert why_it_stops(stops, said(crs="UTM"), key), "a declaration that is wrong says nothing"
+    assert why_it_stops(stops, said(on_refused="continue"), key) is None
+    assert why_it_stops(one, {}, key)
+    assert why_it_stops(one, {}, ["bathymetry/other/a.gsf"]) is None
+    with pytest.raises(Refused, match=r"on_refused: Input should be 'continue' or 'stop'"):
+        parse_declaration(declaration(on_refused="hope"))
 
 
 @pytest.fixture

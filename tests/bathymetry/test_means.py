@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline_assets.bathymetry.examples import declaration
 from pipeline_assets.bathymetry.grid.config import GridConfig, Method
 from pipeline_assets.bathymetry.grid.engine import grid, grid_pieces
 from pipeline_assets.bathymetry.soundings import Soundings
-from pipeline_assets.bathymetry.surface import Grid
+from pipeline_assets.bathymetry.surface import Grid, Surface
+from tests.bathymetry.conftest import read
 from tests.bathymetry.made_survey import at_node, made_survey, soundings
 
 
@@ -91,7 +93,19 @@ def test_a_real_survey_gives_the_known_grid() -> None:
     # The known grid is around all soundings, those rejected, too.
     on = Grid(768_600.0, 966_200.0, 100.0, 50, 78, "EPSG:32658")
     made = grid_pieces(lambda: [survey], GridConfig(method="mean"), on=on)
-    known = golden(data / "gsf_mean_100m.tif")
+    assert_known(made, data / "gsf_mean_100m.tif")
+
+
+def test_the_real_file_gives_the_known_grid_through_its_reader(real_surveys: Path) -> None:
+    line = read((real_surveys / "gsf" / "GSF3_08_test_file.gsf").read_bytes(), declared=declaration(crs="EPSG:32658"))
+    survey = soundings(line.x, line.y, line.depth, accepted=line.accepted, crs=line.crs)
+    on = Grid(768_600.0, 966_200.0, 100.0, 50, 78, "EPSG:32658")
+    made = grid_pieces(lambda: [survey], GridConfig(method="mean"), on=on)
+    assert_known(made, real_surveys / "golden" / "gsf_mean_100m.tif")
+
+
+def assert_known(made: Surface, path: Path) -> None:
+    known = golden(path)
     assert np.array_equal(np.isnan(made.depth), np.isnan(known[0]))
     assert np.nanmax(np.abs(made.depth - known[0])) <= 1e-6
     assert np.array_equal(made.density, np.nan_to_num(known[1]))

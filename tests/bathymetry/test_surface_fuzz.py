@@ -9,10 +9,14 @@ import pytest
 
 from tests.bathymetry.fuzz_surfaces import run
 
-MAY = {
-    "bag": {"surface", "not_bag", "damaged_bag", "unsafe_bag", "bag_too_large", "bag_metadata", "bag_structure"},
-    "geotiff": {"surface", "not_geotiff", "damaged_geotiff", "geotiff_too_large", "geotiff_grid", "geotiff_bands", "depth_sign"},
+OF_ALL = {
+    "surface", "unknown_type", "empty_file", "empty_surface", "wrong_sign", "impossible_depth", "wrong_zone", "wrong_hemisphere",
+    "swapped_axes", "bad_position", "bad_crs",
 }  # fmt: skip
+MAY = {
+    "bag": OF_ALL | {"not_bag", "damaged_bag", "unsafe_bag", "bag_too_large", "bag_metadata", "bag_structure"},
+    "geotiff": OF_ALL | {"not_geotiff", "damaged_geotiff", "geotiff_too_large", "geotiff_grid", "geotiff_bands"},
+}
 MUST = {"bag": {"surface", "damaged_bag"}, "geotiff": {"surface", "damaged_geotiff"}}
 
 

@@ -100,9 +100,31 @@ def test_rows_that_break_their_schema_leave_everything_as_it_was(platform: Platf
 def test_a_table_of_a_product_needs_a_name_of_its_own(name: str) -> None:
     with pytest.raises(ValueError, match=f"its table '{name}' needs a name of its own"):
         replace(TOY, products=(replace(COUNTED, tables={name: Totals}),))
-    twice = replace(COUNTED, name="again")
-    with pytest.raises(ValueError, match=r"product toy\.again: its table 'totals_by_batch' needs a name of its own"):
+    twice = replace(COUNTED, name="again", tables={"totals_by_batch": Others})
+    with pytest.raises(
+        ValueError, match=r"product toy\.again: its table 'totals_by_batch' is one of another product, with"
+    ):
         replace(TOY, products=(COUNTED, twice))
+
+
+class Others(Totals):
+    """A schema of another product."""
+
+
+def test_products_may_have_rows_of_one_table(platform: Platform, put: Put) -> None:
+    again = replace(COUNTED, name="again")
+    source = replace(TOY, products=(COUNTED, again), aggregates=())
+    batch = commit(platform, put, 1, 2, source=source)
+    make(platform, batch, source)
+    assert rows_of(platform, QUERY) == [("toy/a.csv", 3.0)]
+    make(platform, batch, source, again)
+    assert rows_of(platform, QUERY) == [("toy/a.csv", 3.0)] * 2
+    newer = commit(platform, put, 4, source=source)
+    make(platform, newer, source)
+    make(platform, batch, source)
+    assert rows_of(platform, QUERY) == [("toy/a.csv", 3.0), ("toy/a.csv", 4.0)], (
+        "of the older batch those of the other product"
+    )
 
 
 def test_namespaces_have_rows_of_their_own(platform: Platform, put: Put) -> None:

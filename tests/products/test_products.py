@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from pipeline_assets.product import Product
+from pipeline_assets import product_making
+from pipeline_assets.product import Making, Product, ProductResult
 from pipeline_assets.product_making import ProductFailed
-from pipeline_assets.product_run import ProductReport, behind_products, place_of, run_product
+from pipeline_assets.product_run import ProductReport, _tables, behind_products, place_of, run_product
 from pipeline_assets.source import NoConfig
 from resources.ledger.batches import Batch, get_batch
 from resources.ledger.products import give_products_back, take_products
@@ -85,6 +87,27 @@ def test_rows_come_file_by_file_in_the_order_of_keys(platform: Platform, put: Pu
     assert text_of(platform, batch) == f"toy/a.csv, toy/b.csv, toy/c.csv: {values} make {sum(values)}\n"
 
 
+def test_rows_can_be_had_in_pieces_of_a_file_each_in_the_same_order(
+    platform: Platform, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, values in {"c": [3.0] * 3, "a": [1.0, 2.0, 9.0, 1.0, 5.0], "b": [8.0]}.items():
+        put(f"toy/{name}.csv", toy(*values))
+    batch = get_batch(platform.ledger, look_and_run(platform, source=WITH_PRODUCTS).batch.batch_id)
+    tables = _tables(platform, WITH_PRODUCTS, TOTALS, batch)
+    monkeypatch.setattr(product_making, "PIECE_ROWS", 2)
+    rows = product_making.RowsOfBatch(tables)
+    making = Making(rows, platform.settings.home, NoConfig(), batch.partition)
+    pieces = list(making.pieces("readings"))
+    assert [piece.num_rows for piece in pieces] == [2, 2, 1, 1, 2, 1]
+    assert all(len(set(piece["file_id"].to_pylist())) == 1 for piece in pieces)
+    whole = rows["readings"]
+    assert pa.concat_tables(pieces).equals(whole)
+    assert list(replace(making, rows={"readings": whole}).pieces("readings")) == [whole]
+    counts = {file_id: count + 1 for file_id, count in tables["readings"].counts.items()}
+    with pytest.raises(OSError, match="found 5 rows in the data files, where the ledger counts 6"):
+        list(product_making.read_pieces(replace(tables["readings"], counts=counts)))
+
+
 def test_in_a_source_with_groups_it_is_of_the_whole_group_and_follows_it(platform: Platform, put: Put) -> None:
     put("toy/x/a.csv", toy(1))
     put("toy/y/a.csv", toy(5))
@@ -151,6 +174,26 @@ def test_a_product_that_fails_leaves_everything_as_it_was(
         ProductFailed, match=r"copy_of_totals is made from totals, which is not there for .* Materialize"
     ):
         make(platform, bad, COPY)
+
+
+def test_a_product_takes_in_what_is_beside_it_where_that_is_there(platform: Platform, put: Put) -> None:
+    taking = replace(TOTALS, name="taking", beside=("totals",), make=write_names, checks={})
+    source = replace(WITH_PRODUCTS, products=(TOTALS, taking))
+    batch = commit(platform, put, 1)
+    assert run_product(platform, source, NoConfig(), taking, batch, "run-2", print).result.markdown == "nothing"
+    make(platform, batch)
+    assert run_product(platform, source, NoConfig(), taking, batch, "run-3", print).result.markdown == "totals: deep"
+    with pytest.raises(
+        ValueError, match="`beside` names 'totals'; expected products declared before it: there are none"
+    ):
+        replace(TOY, products=(taking,))
+
+
+def write_names(making: Making) -> ProductResult:
+    """What is beside the product, and what is in that."""
+    (making.folder / "names.txt").write_text("names")
+    told = [f"{name}: {path.name}" for name, folder in making.products.items() for path in folder.iterdir()]
+    return ProductResult(markdown=", ".join(told) or "nothing")
 
 
 def test_what_is_outside_and_away_may_be_tried_again(platform: Platform, put: Put) -> None:

@@ -87,6 +87,32 @@ def test_rows_are_found_by_their_table_until_their_product_goes_or_has_none(stor
     assert "a%2Fb" not in {path.name for path in store.root.rglob("*")}, "nor does a name tell of it"
 
 
+def test_products_of_a_partition_may_have_rows_of_one_table(store: FolderProducts) -> None:
+    other, elsewhere = Place("toy", "a/b", "other"), Place("toy", "a", "report")
+    for number, place in enumerate((PLACE, other, elsewhere)):
+        write_rows(store, place, totals=number)
+    assert sorted(rows(store, "totals")) == [0, 1, 2]
+    write_rows(store, PLACE, totals=5)
+    assert sorted(rows(store, "totals")) == [1, 2, 5]
+    store.remove(other)
+    assert sorted(rows(store, "totals")) == [2, 5]
+    store.remove_partition("toy", "a/b")
+    assert rows(store, "totals") == [2]
+
+
+def test_links_of_an_older_version_are_taken_over(store: FolderProducts) -> None:
+    write_rows(store, PLACE, totals=1)
+    (link,) = (store.root / "toy" / ".tables" / "totals").iterdir()
+    link.rename(link.with_name("a%2Fb"))
+    assert rows(store, "totals") == [1]
+    write_rows(store, PLACE, totals=2)
+    assert rows(store, "totals") == [2]
+    (link,) = (store.root / "toy" / ".tables" / "totals").iterdir()
+    link.rename(link.with_name("a%2Fb"))
+    store.remove_partition("toy", "a/b")
+    assert (store.tables("toy"), rows(store, "totals")) == ([], [])
+
+
 def test_rows_that_are_listed_and_not_there_yet_are_passed_over(store: FolderProducts) -> None:
     write_rows(store, PLACE, totals=1)
     store._link(PLACE).unlink()

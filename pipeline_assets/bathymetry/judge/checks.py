@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline_assets.bathymetry.judge import coverage, fliers, order_checks, sanity
@@ -89,12 +89,12 @@ _OF_SURFACE: Mapping[str, Callable[[Surface, Profile], Judged]] = {
 def judge_surface(
     surface: Surface,
     profile: Profile,
-    soundings: Soundings | None = None,
+    soundings: Soundings | Iterable[Soundings] | None = None,
     positions: tuple[float, float, float, float] | None = None,
 ) -> list[Judged]:
     """Every check that the profile asks for, in its order; of soundings, when they are given, THU as well.
 
-    positions: as `sanity.crs_and_datum` has them.
+    soundings: all, or piece by piece. positions: as `sanity.crs_and_datum` has them.
     """
     judged = []
     for name in profile.asked:

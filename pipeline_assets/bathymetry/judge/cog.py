@@ -9,11 +9,14 @@ from pipeline_assets.bathymetry.judge.judged import Judged, by_rules
 
 def cog(path: Path) -> Judged:
     """As rio-cogeo validates it, strictly, so that a large file without overviews is a problem, too."""
+    import rasterio
     from rio_cogeo import cog_info, cog_validate
 
     try:
-        _, errors, warnings = cog_validate(str(path), strict=True, quiet=True)
-        found = cog_info(str(path))
+        # No files beside it: they are not the file's own.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+            _, errors, warnings = cog_validate(str(path), strict=True, quiet=True)
+            found = cog_info(str(path))
     except MemoryError:
         raise
     except Exception as error:  # GDAL answers damaged bytes with errors of no common kind

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline_assets.bathymetry.config import SAME_CELLS, TOLERANCE_M
 from pipeline_assets.bathymetry.judge.judged import Judged, not_judged
 from pipeline_assets.bathymetry.surface import Grid, Surface
 from pipeline_assets.bathymetry.vertical_datums import short_name
-
-SAME_CELLS = 0.99
-"""Least share of cells that both surfaces must fill, of those that either fills. Our own."""
 
 
 def compare(
@@ -19,7 +17,7 @@ def compare(
     *,
     share: float = 0.95,
     same_cells: float = SAME_CELLS,
-    tolerance_m: float = 0.01,
+    tolerance_m: float = TOLERANCE_M,
 ) -> Judged:
     """Depths agree within sqrt(U1² + U2²), U being the uncertainties at 95 %, in at least that share of the common cells.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, has_density, not_judged
@@ -32,24 +34,28 @@ def tvu(surface: Surface, profile: Profile) -> Judged:
     )  # fmt: skip
 
 
-def thu(soundings: Soundings, grid: Grid, profile: Profile) -> Judged:
+def thu(soundings: Soundings | Iterable[Soundings], grid: Grid, profile: Profile) -> Judged:
     """The horizontal uncertainty of accepted soundings, at 95 %, is within the order's limit. IHO S-44 ed. 6.1.0, table 1.
 
-    The share is of soundings; failing are the cells that hold one that exceeds it. Soundings that do not know theirs fail.
+    soundings: all, or piece by piece. The share is of soundings; failing are the cells that hold one that exceeds it. Soundings that do not know theirs fail.
     """
-    order, used = profile.limits, soundings.accepted
+    order = profile.limits
     if order.thu_m is None:
         return not_judged("thu", profile.thu_share, f"{order.title} states no limit")
-    if not np.isfinite(soundings.thu[used]).any():
+    failing, is_known = np.zeros((grid.rows, grid.columns), dtype=np.bool_), False
+    of = count = 0
+    for piece in (soundings,) if isinstance(soundings, Soundings) else soundings:
+        used = piece.accepted
+        with np.errstate(invalid="ignore"):
+            bad = used & ~(piece.thu <= thu_max(order, piece.depth))
+        column = np.floor((piece.x[bad] - grid.west) / grid.cell)
+        row = np.floor((grid.north - piece.y[bad]) / grid.cell)
+        inside = (column >= 0) & (column < grid.columns) & (row >= 0) & (row < grid.rows)
+        failing[row[inside].astype(np.int64), column[inside].astype(np.int64)] = True
+        of, count = of + int(np.count_nonzero(used)), count + int(np.count_nonzero(bad))
+        is_known |= bool(np.isfinite(piece.thu[used]).any())
+    if not is_known:
         return not_judged("thu", profile.thu_share, "the soundings do not say their horizontal uncertainty")
-    with np.errstate(invalid="ignore"):
-        bad = used & ~(soundings.thu <= thu_max(order, soundings.depth))
-    failing = np.zeros((grid.rows, grid.columns), dtype=np.bool_)
-    column = np.floor((soundings.x[bad] - grid.west) / grid.cell)
-    row = np.floor((grid.north - soundings.y[bad]) / grid.cell)
-    inside = (column >= 0) & (column < grid.columns) & (row >= 0) & (row < grid.rows)
-    failing[row[inside].astype(np.int64), column[inside].astype(np.int64)] = True
-    of, count = int(np.count_nonzero(used)), int(np.count_nonzero(bad))
     share = 1.0 - count / of
     return Judged(
         "thu", count <= (1.0 - profile.thu_share) * of + 1e-9 * of, share, profile.thu_share, failing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from pipeline_assets.bathymetry.landed_surface.bag import MAX_CELLS
 from pipeline_assets.bathymetry.surface import Grid, Surface
 from pipeline_assets.landed_file import Refused
 
+Layers = dict[str, NDArray[np.float32]]
 _LAYERS = ("depth", "density", "uncertainty")
+_MOST_COUNTED = 2_000_000_000
 _WRONG_SIGNS = 0.5
 
 
@@ -31,10 +34,10 @@ def read_geotiff(
     against the depths themselves, unless they are heights of the ellipsoid, which run either way.
     Raises Refused: `not_geotiff`, `damaged_geotiff`, `geotiff_too_large`, `geotiff_grid`, `geotiff_bands`, `depth_sign`.
     """
-    layers: dict[str, NDArray[np.float32]] = {}
+    layers: Layers = {}
     grid: Grid | None = None
     for path in paths:
-        its_grid, its_layers = _read(path, max_cells, alone=len(paths) == 1)
+        its_grid, its_layers = read_layers(path, max_cells, lone="depth" if len(paths) == 1 else None)
         if grid is not None and its_grid != grid:
             raise Refused(
                 "geotiff_grid",
@@ -50,19 +53,30 @@ def read_geotiff(
             "geotiff_bands",
             "No band is named Depth; expected bands named Depth, Density and Uncertainty. Name the bands of the GeoTIFF.",
         )
-    depth = layers["depth"] if positive_down else -layers["depth"]
-    _check_sign(depth, positive_down, vertical_datum)
-    missing = np.full(depth.shape, np.nan, dtype=np.float32)
-    counts = (
-        np.nan_to_num(layers["density"]).astype(np.int32) if "density" in layers else np.zeros(depth.shape, np.int32)
-    )
+    surface = surface_of_layers(grid, layers, vertical_datum, positive_down=positive_down)
+    _check_sign(surface.depth, positive_down, vertical_datum)
+    return surface
+
+
+def surface_of_layers(grid: Grid, layers: Layers, vertical_datum: str, *, positive_down: bool = False) -> Surface:
+    """The surface of layers by their names, as `read_layers` gives them; what is not among them is empty."""
+    missing = np.full((grid.rows, grid.columns), np.nan, dtype=np.float32)
+    none = np.zeros(missing.shape, np.int32)
+    depth = layers.get("depth", missing)
+    counts = none
+    if "density" in layers:
+        counts = np.clip(np.nan_to_num(layers["density"]), 0, _MOST_COUNTED).astype(np.int32)
     return Surface(
-        grid, depth, layers.get("uncertainty", missing), missing, missing, counts, np.zeros(depth.shape, np.int32),
+        grid, depth if positive_down else -depth, layers.get("uncertainty", missing), missing, missing, counts, none,
         "landed GeoTIFF", {}, vertical_datum,
     )  # fmt: skip
 
 
-def _read(path: Path, max_cells: int, alone: bool) -> tuple[Grid, dict[str, NDArray[np.float32]]]:
+def read_layers(path: Path, max_cells: int, lone: str | None) -> tuple[Grid, Layers]:
+    """The bands of a GeoTIFF that are layers of a surface, by their names: depth, density, uncertainty, signs as in the file.
+
+    lone: what the band of a file with one band is, where nothing names it; None: such a file is refused. Raises Refused.
+    """
     import rasterio
 
     with path.open("rb") as file:
@@ -75,7 +89,7 @@ def _read(path: Path, max_cells: int, alone: bool) -> tuple[Grid, dict[str, NDAr
             rasterio.open(path, driver="GTiff") as content,
         ):
             grid = _grid(content, path, max_cells)
-            return grid, {name: _band(content, index) for name, index in _bands(content, path, alone).items()}
+            return grid, {name: _band(content, index) for name, index in _bands(content, path, lone).items()}
     except (Refused, MemoryError):
         raise
     except Exception as error:  # GDAL answers damaged bytes with errors of no common kind
@@ -101,6 +115,10 @@ def _grid(content: Any, path: Path, max_cells: int) -> Grid:
             "geotiff_grid",
             f"{path.name} is in {crs.to_string()[:60]}, in degrees; expected a projected CRS in metres. Project it.",
         )
+    if not all(map(math.isfinite, transform)):
+        raise Refused(
+            "geotiff_grid", f"{path.name} lies nowhere: its origin or its cells are no numbers. Write it again."
+        )
     if transform.b or transform.d or transform.a <= 0 or abs(transform.a + transform.e) > 1e-6 * transform.a:
         raise Refused(
             "geotiff_grid", f"{path.name} has cells of {transform.a:g} by {-transform.e:g} m, or turned ones; expected square "
@@ -113,14 +131,14 @@ def _grid(content: Any, path: Path, max_cells: int) -> Grid:
     )  # fmt: skip
 
 
-def _bands(content: Any, path: Path, alone: bool) -> dict[str, int]:
+def _bands(content: Any, path: Path, lone: str | None) -> dict[str, int]:
     named: dict[str, int] = {}
     for index, description in enumerate(content.descriptions, start=1):
         name = (description or "").strip().lower()
         if name in _LAYERS and name not in named:
             named[name] = index
-    if not named and content.count == 1 and alone:
-        return {"depth": 1}
+    if not named and content.count == 1 and lone is not None:
+        return {lone: 1}
     if not named:
         raise Refused(
             "geotiff_bands",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline_assets.bathymetry import schema
 from pipeline_assets.bathymetry.judge.checks import CHECKS
-from pipeline_assets.bathymetry.products import gridding, made_files, package, quality
+from pipeline_assets.bathymetry.products import gridding, landed, made_files, package, quality
 from pipeline_assets.bathymetry.products.survey import LINE_COLUMNS
 from pipeline_assets.product import Product
 
@@ -14,6 +14,24 @@ _COLUMNS = {"soundings": _SOUNDINGS, "lines": LINE_COLUMNS}
 _LINES = {"lines": LINE_COLUMNS}
 
 PRODUCTS = (
+    Product(
+        "landed_surface",
+        "The surfaces that landed ready-made, BAG or GeoTIFF, as surfaces like the one that is made here.",
+        of=("landed_surfaces", "landed_cells"),
+        make=landed.make_landed_surface,
+        tables={"surfaces": schema.Surfaces},
+        kinds=frozenset({"numpy"}),
+    ),
+    Product(
+        "landed_checks",
+        "The surfaces that landed, held against the order of survey: reports as QAJSON, cells that fail as GeoJSON.",
+        of=("landed_surfaces",),
+        after=("landed_surface",),
+        make=landed.make_landed_checks,
+        tables={"check_results": schema.CheckResults},
+        checks={name: CHECKS[name].description for name in landed.JUDGED},
+        kinds=frozenset({"json"}),
+    ),
     Product(
         "preliminary_surface",
         "CUBE's surface of all accepted soundings, by which they are filtered.",
@@ -81,11 +99,12 @@ PRODUCTS = (
         "checks",
         "The surface and its files held against the order of survey: the report as QAJSON, cells that fail as GeoJSON.",
         of=("lines",),
-        after=("filtered_soundings", "surface", "geotiff", "bag"),
+        after=("preliminary_surface", "filtered_soundings", "surface", "geotiff", "bag"),
+        beside=("landed_surface",),
         columns=_LINES,
         make=quality.make_checks,
         tables={"check_results": schema.CheckResults},
-        checks={name: CHECKS[name].description for name in quality.JUDGED},
+        checks={name: CHECKS[name].description for name in (*quality.JUDGED, *quality.COMPARED)},
         kinds=frozenset({"json"}),
     ),
     Product(

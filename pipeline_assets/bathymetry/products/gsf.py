@@ -28,10 +28,12 @@ def write_gsf(
     provenance: Provenance,
     folder: Path,
     times: NDArray[np.float64] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """A GSF file for each line that has accepted soundings, by the line's name.
 
-    times: of each sounding, seconds since 1970, NaN where unknown; a ping has that of its first. A ping lies at the mean of its soundings,
+    times: of each sounding, seconds since 1970, NaN where unknown; a ping has that of its first. names: of the files by line, as
+    `file_names` gives them, where these lines are not all. A ping lies at the mean of its soundings,
     heading north; across and along are where each lies from there, to the east and to the north, m on the ellipsoid.
     """
     accepted = np.flatnonzero(soundings.accepted)
@@ -39,7 +41,7 @@ def write_gsf(
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         raise ValueError(f"soundings lie outside of what {soundings.crs} can project; look at their CRS")
     written: dict[str, Path] = {}
-    names = file_names(soundings.lines)
+    names = names or file_names(soundings.lines)
     for number, line in enumerate(soundings.lines):
         here = np.flatnonzero(soundings.line[accepted] == number)
         if here.size:

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline_assets.bathymetry.products.bag import write_bag
 from pipeline_assets.bathymetry.products.coverage import area_km2, write_coverage
+from pipeline_assets.bathymetry.products.filtered_file import FILTERED_FILE, lines_of
 from pipeline_assets.bathymetry.products.geotiff import write_cog, write_hillshade, write_triplet
-from pipeline_assets.bathymetry.products.gridding import filtered_soundings
-from pipeline_assets.bathymetry.products.gsf import write_gsf
+from pipeline_assets.bathymetry.products.gsf import file_names, write_gsf
 from pipeline_assets.bathymetry.products.stored import load_surface
 from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.product import Making, ProductResult
@@ -43,16 +43,19 @@ def make_coverage(making: Making) -> ProductResult:
 
 
 def make_gsf(making: Making) -> ProductResult:
-    soundings, times = filtered_soundings(making.products["filtered_soundings"])
     _, provenance = load_surface(making.products["surface"])
     lines = making.rows["lines"]
     without = [
         line for line, pings in zip(lines["line"].to_pylist(), lines["pings"].to_pylist(), strict=True) if not pings
     ]
-    soundings = in_bundles(soundings, without)
+    names = file_names(tuple(lines["line"].to_pylist()))
     (making.folder / "gsf").mkdir()
-    written = write_gsf(soundings, provenance, making.folder / "gsf", times)
-    return ProductResult(metadata={"lines": len(written), "soundings": int(soundings.accepted.sum())})
+    written = accepted = 0
+    for soundings, times in lines_of(making.products["filtered_soundings"] / FILTERED_FILE):
+        bundled = in_bundles(soundings, without)
+        written += len(write_gsf(bundled, provenance, making.folder / "gsf", times, names))
+        accepted += int(soundings.accepted.sum())
+    return ProductResult(metadata={"lines": written, "soundings": accepted})
 
 
 def in_bundles(soundings: Soundings, lines: Collection[str]) -> Soundings:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pipeline_assets.bathymetry.products.provenance import Provenance
+from pipeline_assets.bathymetry.surface import LAYERS as LAYERS
 from pipeline_assets.bathymetry.surface import Grid, Surface
 
 SURFACE_FILE = "surface.npz"
-LAYERS = ("depth", "uncertainty", "std_dev", "shoal", "density", "hypotheses")
 _MOMENTS = ("made_at", "start", "end")
 
 

@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_assets.bathymetry.config import BathymetryConfig
-from pipeline_assets.bathymetry.read import cube_file, declaration, gsf, kmall, kongsberg_all, las, other, parquet, text
+from pipeline_assets.bathymetry.read import (
+    cube_file,
+    declaration,
+    gsf,
+    kmall,
+    kongsberg_all,
+    las,
+    parquet,
+    surface_file,
+    text,
+)
 from pipeline_assets.landed_file import LandedFile
 from pipeline_assets.reader_versions import EVERY_FILE, Serves
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file. recognises: by its first 512 bytes. read: to a `SurveyLine`, `DeclaredSurvey` or
+    """One kind of file. recognises: by its first 512 bytes. read: to a `SurveyLine`, `LandedSurface`, `DeclaredSurvey` or
     `DeclaredCube`. serves: of those it recognises, the files that it is for."""
 
     name: str
@@ -29,7 +39,8 @@ FORMATS = (
     Format("gsf", "GSF file", gsf.recognise_gsf, gsf.read_gsf),
     Format("las", "LAS or LAZ file", las.recognise_las, las.read_las),
     Format("parquet", "Parquet file of soundings", parquet.recognise_parquet, parquet.read_parquet),
-    Format("surface", "surface (not read yet)", other.recognise_surface, other.refuse_surface),
+    Format("bag", "BAG (a surface that is made already)", surface_file.recognise_bag, surface_file.read_bag_file),
+    Format("geotiff", "GeoTIFF of a surface", surface_file.recognise_geotiff, surface_file.read_geotiff_file),
     Format("declaration", "survey.json", declaration.recognise_declaration, declaration.read_declaration),
     Format("text", "XYZ or CSV text of soundings", text.recognise_text, text.read_text),
     Format("kmall", "Kongsberg .kmall file", kmall.recognise_kmall, kmall.read_kmall),
