@@ -102,8 +102,8 @@ ROLES: Mapping[str, Role] = MappingProxyType(
     }
 )
 
-ROLLOUT = ("code", "run", "webserver", "webserver-read-only", "rates-api", "daemon")
-"""The order in which a release reaches the roles: what defines runs, then what starts them."""
+ROLLOUT = ("code", "webserver", "webserver-read-only", "rates-api", "daemon")
+"""The order in which a release reaches the services: what defines runs first, what starts them last."""
 
 
 def stack_name(namespace: str) -> str:
