@@ -34,7 +34,7 @@ def wait_until(is_so: Callable[[], bool], what: str, seconds: float = START_SECO
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 class Forwarder:

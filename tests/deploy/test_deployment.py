@@ -25,9 +25,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return Image(tmp_path_factory.mktemp("image"))
 
 
-def write_instance(image: Image, port: int, launcher: str = "") -> None:
+def write_instance(image: Image, port: int, more: str = "") -> None:
     """port: of the code location."""
-    image.dagster_home.joinpath("dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{launcher}")
+    image.dagster_home.joinpath("dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{more}")
     server = f"{{host: 127.0.0.1, port: {port}, location_name: strandline}}"
     image.workspace.write_text(f"load_from:\n  - grpc_server: {server}\n")
 
@@ -127,8 +127,12 @@ class LocalCluster:
 @pytest.fixture
 def cluster(image: Image, tmp_path: Path) -> Iterator[LocalCluster]:
     forwarder = Forwarder()
-    launcher = "run_launcher: {module: process_launcher, class: ProcessLauncher}\n"
-    write_instance(image, forwarder.port, launcher)
+    # Without a daemon nothing would take runs out of a queue.
+    runs = (
+        "run_launcher: {module: process_launcher, class: ProcessLauncher}\n"
+        "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+    )
+    write_instance(image, forwarder.port, runs)
     made = LocalCluster(image, forwarder, tmp_path)
     yield made
     made.close()

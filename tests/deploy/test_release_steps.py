@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.release.__main__ import main
@@ -112,7 +112,8 @@ def test_a_push_that_fails_says_why(aws: Aws, tmp_path: Path) -> None:
         Images(boto3.client("ecr")).push("strandline:local", "4f1d0c2", docker)
 
 
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=20, unique=True))
+@settings(max_examples=30)
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=8, unique=True))
 def test_branches_have_namespaces_of_their_own(branches: list[str]) -> None:
     names = [namespace_of(branch) for branch in branches]
     assert all(re.fullmatch(r"branch_[a-z0-9_]{1,24}", name) for name in names)

@@ -56,7 +56,7 @@ def test_the_dockerfile_has_the_same_places_and_user() -> None:
         assert place in DOCKERFILE
     assert DOCKERFILE.count(str(USER_ID)) >= 6
     assert f"USER {USER_ID}:{USER_ID}" in DOCKERFILE
-    assert WORKSPACE == f"{APP}/deploy/aws/workspace.yaml"
+    assert f"{APP}/deploy/aws/workspace.yaml" == WORKSPACE
     assert LOCATION in (ROOT / "workspace.yaml").read_text()
 
 

@@ -87,8 +87,7 @@ def test_every_step_runs_anywhere() -> None:
             assert set(words[1:]) <= targets, f"{where}: {command}"
             continue
         assert command.startswith(RELEASE), f"{where}: {command}"
-        values = {"NUMBER": "7"}
-        filled = re.sub(r"\$(\w+)", lambda found: values.get(found[1], "value"), command.removeprefix(RELEASE))
+        filled = re.sub(r"\$\w+", "value", command.removeprefix(RELEASE).replace("$NUMBER", "7"))
         seen.add(_parser().parse_args(shlex.split(filled)).does.__name__)
     assert seen == {
         "build",
