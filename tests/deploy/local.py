@@ -30,11 +30,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS, every: float = 0.3) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.3)
+        time.sleep(every)
 
 
 class Forwarder:
@@ -159,7 +159,7 @@ class Running:
             assert self.process.poll() is None, f"{self.role.name} ended:\n{self.log.read_text()[-3000:]}"
             return self.health() == 0
 
-        wait_until(is_healthy, f"{self.role.name} healthy; its log: {self.log}")
+        wait_until(is_healthy, f"{self.role.name} healthy; its log: {self.log}", every=1.0)
 
     def stop(self, seconds: float = 40.0) -> int:
         """SIGTERM, as ECS sends it; the exit code."""

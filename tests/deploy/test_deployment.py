@@ -169,11 +169,11 @@ def test_a_run_ends_on_the_image_that_it_began_with(cluster: LocalCluster, image
         if done.returncode != 0:
             raise ReleaseError(done.stderr)
 
-    rollout = lambda: Rollout(cluster, reload, said.append, Patience(START_SECONDS, 0.2))  # type: ignore[arg-type]  # noqa: E731
+    rollout = lambda: Rollout(cluster, reload, said.append, Patience(START_SECONDS, 0.8))  # type: ignore[arg-type]  # noqa: E731
     try:
         first = f"first{DIGEST}"
         cluster.update("code", first)
-        cluster.wait_until_healthy("code", first, Patience(START_SECONDS, 0.2))
+        cluster.wait_until_healthy("code", first, Patience(START_SECONDS, 0.8))
         webserver = image.start("webserver", port, **cluster.environment)
         webserver.wait_until_healthy()
         under_way = launch(port)
