@@ -1,5 +1,4 @@
-"""Building the image: one Dockerfile, and the same files for the same commit. buildah dates everything by the commit, so that
-the digest is the same, too; docker dates what the layers' folders are made of by the clock."""
+"""Building the image: one Dockerfile, everything in it pinned, and dated by the commit."""
 
 from __future__ import annotations
 
