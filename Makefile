@@ -63,6 +63,7 @@ $(READY): requirements-setup.txt requirements-dev.txt pyproject.toml
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --group build -c requirements-dev.txt -o deploy/requirements-build.txt
 
 clean:
 	rm -rf $(VENV)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 LONG = (
     "tests/crash/test_kill.py::test_killed_while_replacing",
+    "tests/deploy/test_deployment.py::test_each_role_starts_and_is_healthy",
+    "tests/deploy/test_regression.py::test_every_answer_is_as_known",
     "tests/hostile/test_canaries.py::test_no_canary_is_written_anywhere[json]",
     "tests/landing/test_chaos.py::test_a_bad_day[1]",
     "tests/landing/test_chaos.py::test_a_bad_day[2]",

@@ -132,13 +132,20 @@ def _postgresql_engine(url: URL, schema: str) -> Engine:
 
 def _migrate(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin():
-        if current_revision(connection) == HEAD:
+        if is_current(connection):
             return
     with engine.connect().execution_options(strandline_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(_ONE_WRITER)
-        if current_revision(connection) != HEAD:
+        if not is_current(connection):
             upgrade(connection)
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether this code can work on the tables as they are. It can on those of a newer version: migrations only add, so
+    that runs go on with the version that they began with while a newer one is deployed, and a roll-back finds its tables."""
+    revision = current_revision(connection)
+    return revision is not None and revision >= HEAD
 
 
 def current_revision(connection: Connection) -> str | None:

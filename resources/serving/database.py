@@ -174,6 +174,12 @@ def current_revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether this code can work on the tables as they are; on those of a newer version too, for migrations only add."""
+    revision = current_revision(connection)
+    return revision is not None and revision >= HEAD
+
+
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the migrations in the caller's transaction: all of them or none."""
     from alembic import command
@@ -187,12 +193,12 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 def _migrate(engine: Engine, serving: Serving) -> None:
     with engine.connect() as connection, connection.begin():
-        if current_revision(connection) == HEAD:
+        if is_current(connection):
             return
     with engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(7305813)"))
         connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{serving.schema}"'))
-        if current_revision(connection) != HEAD:
+        if not is_current(connection):
             upgrade(connection)
             _grant(connection, serving)
 
