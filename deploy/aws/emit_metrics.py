@@ -19,7 +19,7 @@ from deploy.aws.emf import Metric, line
 from resources.ledger import Ledger
 from resources.ledger.batches import BatchState
 from resources.ledger.tables import batches
-from resources.logs import redact
+from resources.logs import configure_logs, redact
 from resources.platform import Platform
 
 EVERY_SECONDS = 60.0
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--once", action="store_true", help="one line, and exit code 1 if there is none")
     once = parser.parse_args(arguments).once
     platform = Platform.from_environment()
+    # So that no line has a password in it.
+    configure_logs(platform.settings, is_service=True)
     started = looked = time.time()
     with DagsterInstance.get() as instance:
         while True:

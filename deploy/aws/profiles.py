@@ -30,6 +30,18 @@ class Database:
     backup_days: int
 
 
+_ALARMS = {
+    "queue_age_seconds": 900,
+    "heartbeat_seconds": 300,
+    "failed_runs": 3,
+    "database_cpu_percent": 85,
+    "database_free_gb": 3,
+    "database_connections": 60,
+}
+"""Our own: a notification is taken within seconds, Dagster calls a daemon dead after 300 s without a sign (its own
+default tolerance), three failed runs in a quarter of an hour are no accident."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """One kind of deployment."""
@@ -59,17 +71,6 @@ class Profile:
     has_container_insights: bool
     alarms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType(_ALARMS))
 
-
-_ALARMS = {
-    "queue_age_seconds": 900,
-    "heartbeat_seconds": 300,
-    "failed_runs": 3,
-    "database_cpu_percent": 85,
-    "database_free_gb": 3,
-    "database_connections": 60,
-}
-"""Our own: a notification is taken within seconds, Dagster calls a daemon dead after 300 s without a sign (its own
-default tolerance), three failed runs in a quarter of an hour are no accident."""
 
 _SERVICES = {
     "webserver": Size(256, 1024),

@@ -341,6 +341,8 @@ class Services(Construct):
         statements: list[iam.PolicyStatement] = []
         if name in {"code", "run"}:
             statements += [*access.reads_landing(deployment, stores), *access.writes_lake(deployment, stores)]
+            # For `strandline sql`, in the one by hand and in tasks of the other.
+            statements += access.asks_athena(deployment, stores)
             stores.product_system.grant_read_write(role)
         if name == "rates-api":
             statements += access.reads_landing(deployment, stores)
@@ -350,10 +352,8 @@ class Services(Construct):
             statements += access.reads_compute_logs(stores)
         if name in {"daemon", "run", "code"}:
             statements += access.writes_compute_logs(stores)
-        if name == "code":
-            statements += access.asks_athena(deployment, stores)
-            if self._events:
-                self._events.queue.grant_consume_messages(role)
+        if name == "code" and self._events:
+            self._events.queue.grant_consume_messages(role)
         if name != "rates-api":
             statements += access.looks_at_runs(deployment)
         if name in {"daemon", "webserver"}:
