@@ -46,6 +46,15 @@ def test_the_balancer_is_safe_and_says_who_came(fronted: Template) -> None:
     assert settings["access_logs.s3.enabled"] == "true"
 
 
+def test_a_task_has_time_to_start_before_the_balancer_judges_it(template: Template) -> None:
+    """And no such time is given where there is no balancer, which ECS refuses."""
+    for service in template.of("AWS::ECS::Service").values():
+        if service.get("LoadBalancers"):
+            assert service["HealthCheckGracePeriodSeconds"] >= 120
+        else:
+            assert "HealthCheckGracePeriodSeconds" not in service
+
+
 def test_dev_has_no_way_in_but_the_tunnel(templates: Mapping[str, Template]) -> None:
     dev = templates["dev"]
     assert not dev.has("AWS::ElasticLoadBalancingV2::LoadBalancer")
