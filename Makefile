@@ -3,18 +3,21 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEPLOY_VENV := .venv-deploy
+DEPLOY_READY := $(DEPLOY_VENV)/.ready
 
-.PHONY: help demo dev bench soak test test-long lint types check setup lock clean
+.PHONY: help demo dev bench soak test test-deploy test-long lint types check setup setup-deploy lock clean
 help:
 	@echo "make demo    set up, start the UI, land generated files, show the rows (Ctrl-C stops it)"
 	@echo "make dev     set up, start the UI with the sensors on (http://127.0.0.1:3000)"
 	@echo "make test    set up, run the tests"
 	@echo "make test-long   the tests that take many seconds each (half an hour)"
+	@echo "make test-deploy  set up CDK and its linters, hold the templates for AWS against what is promised of them"
 	@echo "make check   lint, types, import rules, tests: what CI runs"
 	@echo "make bench   measure against named peers (minutes)"
 	@echo "make soak    five toy sources under a steady load for 30 minutes: what is lost, what grows"
 	@echo "make lock    pin the requirements anew"
-	@echo "make clean   remove .venv (never .strandline, which holds data)"
+	@echo "make clean   remove .venv and .venv-deploy (never .strandline, which holds data)"
 
 demo: setup
 	@$(BIN)/strandline demo $(OPTIONS)
@@ -29,6 +32,10 @@ test: setup
 # What is left out above: whole deployments, kills, benchmarks and documents carried out, each many seconds.
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 900 $(OPTIONS)
+
+# Templates of all profiles, made offline. Its tools stay apart: nothing of them is needed to work on the platform.
+test-deploy: setup-deploy
+	$(DEPLOY_VENV)/bin/python -m pytest -c deploy/pytest.ini deploy/tests $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)
@@ -60,10 +67,20 @@ $(READY): requirements-setup.txt requirements-dev.txt pyproject.toml
 	@test -f .env || echo 'DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/.strandline/dagster}' > .env
 	@touch $(READY)
 
+setup-deploy: $(DEPLOY_READY)
+
+$(DEPLOY_READY): requirements-setup.txt requirements-deploy.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed, and none was found. Install it, or: make PYTHON=/path/to/python"; exit 1; }
+	test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.txt
+	$(DEPLOY_VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(DEPLOY_VENV)/bin/python --require-hashes requirements-deploy.txt
+	@touch $(DEPLOY_READY)
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --group build -c requirements-dev.txt -o deploy/requirements-build.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group deploy -o requirements-deploy.txt
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(DEPLOY_VENV)

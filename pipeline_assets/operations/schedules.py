@@ -46,6 +46,8 @@ CRONS = {
 }
 """In UTC; off the full hour, when other things start."""
 _MAINTENANCE_MINUTE = 41
+_SMALL_TASK = {"ecs/cpu": "512", "ecs/memory": "2048"}
+"""Where runs are tasks of Amazon ECS: 288 runs a day that ask the ledger some questions need no more."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ def build_operations_defs(sources: Sequence[FileSource], status: dg.DefaultSenso
     }
     # Batches that wait in the queue go first.
     jobs = tuple(
-        dg.define_asset_job(name, selection=selection, description=description, tags={PRIORITY_TAG: "-1"})
+        dg.define_asset_job(
+            name,
+            selection=selection,
+            description=description,
+            tags={PRIORITY_TAG: "-1", **(_SMALL_TASK if name == HEALTH_JOB else {})},
+        )
         for name, (selection, description) in selections.items()
     )
     is_on = status == dg.DefaultSensorStatus.RUNNING
