@@ -160,3 +160,46 @@ def health_schemas(is_open: bool, as_json: bool) -> None:
     from cli.health import show_schemas
 
     sys.exit(show_schemas(opened_platform(), is_open=is_open, as_json=as_json))
+
+
+@click.group()
+def caris() -> None:
+    """The engine CARIS: its commands as they would run, going on after a failure, acceptance on a licensed host."""
+
+
+@caris.command("plan")
+@click.argument("survey")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: steps with their commands, what they read and make.")
+def caris_plan(survey: str, as_json: bool) -> None:
+    """Print the commands of SURVEY exactly as they would run. No host is asked."""
+    from cli.caris import print_plan
+
+    print_plan(opened_platform(), survey, as_json=as_json)
+
+
+@caris.command("resume")
+@click.argument("survey")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: what was made, and what was not and why.")
+def caris_resume(survey: str, as_json: bool) -> None:
+    """Make what is not made of SURVEY, beginning with the step that failed. Finished steps are not run again.
+
+    Exit code: 0 all is made, 3 something is not.
+    """
+    from cli.caris import resume_survey
+
+    sys.exit(resume_survey(opened_platform(), survey, as_json=as_json))
+
+
+@caris.command("accept")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--vessel-file", metavar="NAME", help="In the folder STRANDLINE_BATHYMETRY_CARIS_FILES.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def caris_accept(folder: Path, vessel_file: str | None, as_json: bool) -> None:
+    """Run every command on the licensed host with a small made survey, and tell what differs from what is expected.
+
+    All of it is kept in FOLDER, which must be empty; nothing else of this deployment is touched.
+    Exit code: 0 nothing differs, 3 something does.
+    """
+    from cli.caris_accept import accept
+
+    sys.exit(accept(opened_platform(), folder, vessel_file, as_json=as_json))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cli.groups import health, quarantine, table
+from cli.groups import caris, health, quarantine, table
 from cli.opened import opened_platform as _platform
 from resources.errors import UserError
 
@@ -420,6 +420,7 @@ def dev(with_api: bool, options: tuple[str, ...]) -> None:
 main.add_command(quarantine)
 main.add_command(table)
 main.add_command(health)
+main.add_command(caris)
 
 
 def run() -> None:

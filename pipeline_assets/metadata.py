@@ -111,6 +111,7 @@ def product_metadata(source: FileSource, product: Product, uri: str) -> dict[str
         "made of": ", ".join(f"{source.name}.{name}" for name in (*product.of, *product.after, *product.beside)),
         **{f"rows of {name}": f'strandline sql "SELECT * FROM {source.name}.{name}"' for name in product.tables},
         "up to date?": f"strandline sql \"SELECT * FROM operations.products WHERE source = '{source.name}'\"",
+        **dict(product.told),
         **code_references([product.make]),
     }
 

@@ -24,6 +24,10 @@ class InPieces(Protocol):
     def pieces(self, table: str) -> Iterator[pa.Table]: ...
 
 
+def _unheard(message: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Making:
     """What a product is made from.
@@ -33,7 +37,11 @@ class Making:
     folder: empty, and the product's own; what is in it when `make` returns is the product.
     config: the source's configuration.
     partition: the group, or the batch's id.
-    products: by name, the folders of the products that it comes after, and of those beside it that are there.
+    products: by name, the folders of the products that it comes after and of those beside it, of those that there are.
+    older: the folder of the generation that this one takes the place of; None where there is none, and for products that are
+            made in a reader process.
+    outside: what `Product.outside` gave.
+    say: tells people of the progress, in the run's log; nobody hears it in a reader process.
     """
 
     rows: Mapping[str, pa.Table]
@@ -41,6 +49,9 @@ class Making:
     config: Any
     partition: str
     products: Mapping[str, Path] = field(default_factory=dict)
+    older: Path | None = None
+    outside: Any = None
+    say: Callable[[str], None] = _unheard
 
     def pieces(self, table: str) -> Iterator[pa.Table]:
         """The rows of a table in the same order, a part of a file's at a time, for what shall not hold all of them."""
@@ -82,18 +93,34 @@ def _always(config: Any) -> bool:
     return True
 
 
+def _no_pool(config: Any) -> str | None:
+    return None
+
+
+def _never_skipped(making: Making) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Product:
     """Files made from the committed rows of a batch: an asset after the tables, in the same partition and job.
 
-    It is made in a reader process, with limits of time and memory, and takes the place of its older generation whole.
-    When it fails, its asset fails; files, tables and other products are as they were, and it can be materialized alone.
+    It is made in a reader process, with limits of time and memory (unless it has an `outside`), and takes the place of its
+    older generation whole. When it fails, its asset fails; files, tables and other products are as they were, and it can be
+    materialized alone.
 
     of: the tables that it is made from. after: products of the same source that it is made from; without one of them it
     cannot be made. beside: such that it takes in where they are there.
     make: what is there to a folder with files. A pure function; it raises Refused when it cannot be made of these rows.
     columns: of some of these tables, the only columns that it needs; the others are not read.
     is_on: from the source's configuration, whether there is such a product at all.
+    skip: from the rows, why this batch has no such product, or nothing where it has one. Products after it are made without it.
+          It sees rows and configuration alone.
+    outside: from the platform to what `make` needs of it, such as a licensed host; a function of a module. `make` then
+             runs in the run's own process, without limits, for it waits for work that is done elsewhere; an error of that
+             machinery is tried again.
+    pool: from the source's configuration, the pool of Dagster whose limit its runs keep; None: none but those of all runs.
+    told: what people see of it before any batch, besides what the frame tells: short texts by name.
     when_empty: whether `make` is called also for a batch that has no rows any more, to take away what it put elsewhere.
     checks: for each check whose finding `make` reports, what it is about.
     tables: small tables about the product, by name, with their schemas: `make` gives their rows, which lie in the product's
@@ -110,6 +137,10 @@ class Product:
     beside: tuple[str, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_on: Callable[[Any], bool] = _always
+    skip: Callable[[Making], str] = _never_skipped
+    outside: Callable[[Any], Any] | None = None
+    pool: Callable[[Any], str | None] = _no_pool
+    told: Mapping[str, str] = field(default_factory=dict)
     when_empty: bool = False
     checks: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, Schema] = field(default_factory=dict)

@@ -64,6 +64,7 @@ def _asset(
         deps=[product_key(source, name) for name in (*product.of, *product.after, *product.beside)],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=product.pool(config),
         group_name=source.name,
         kinds=set(product.kinds),
         owners=list(source.owners),
@@ -101,7 +102,7 @@ def _shown(product: Product, report: ProductReport) -> dict[str, Any]:
     shown: dict[str, Any] = {"seconds": round(report.seconds, 3)}
     shown |= {f"rows of {name}": rows for name, rows in report.rows.items()}
     if report.folder is None:
-        return {**shown, "made of": "no rows: the batch has none, so there is no such product"}
+        return {**shown, "made of": report.because}
     shown |= {
         "files": len(report.files),
         "bytes": sum(report.files.values()),
@@ -125,7 +126,7 @@ def _check_result(key: dg.AssetKey, name: str, report: ProductReport) -> dg.Asse
             check_name=name,
             asset_key=key,
             passed=True,
-            description="the batch has no rows, so there is nothing to check",
+            description="the batch has no such product, so there is nothing to check",
         )
     return dg.AssetCheckResult(
         check_name=name,

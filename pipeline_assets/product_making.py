@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pipeline_assets.columns import BATCH_ID, FILE_ID, RowsError, to_table
 from pipeline_assets.landed_file import Refused
 from pipeline_assets.product import Making, Product, ProductResult
 from pipeline_assets.validation import violations
-from resources.errors import PermanentFailure
+from resources.errors import PermanentFailure, TransientFailure
 from resources.products import ROWS_SUFFIX
 
 PIECE_ROWS = 1 << 20
@@ -48,6 +48,7 @@ class ProductTask:
     folder: str
     products: Mapping[str, str]
     batch_id: str
+    older: str | None = None
 
 
 class RowsOfBatch(Mapping[str, pa.Table]):
@@ -121,15 +122,27 @@ def _check_count(found: int, counted: int) -> None:
         raise OSError(f"found {found} rows in the data files, where the ledger counts {counted}")
 
 
-def make_product(task: ProductTask) -> ProductResult:
-    """Make a product in its folder. Runs in a reader process. Raises ProductFailed for what its function got wrong."""
+def make_product(task: ProductTask, outside: Any = None, say: Callable[[str], None] | None = None) -> ProductResult:
+    """Make a product in its folder: in a reader process, unless it needs something of `outside`.
+
+    Raises ProductFailed for what its function got wrong.
+    """
     product = task.product
     folder = Path(task.folder)
-    rows = RowsOfBatch(task.tables)
-    making = Making(rows, folder, task.config, task.partition, {name: Path(at) for name, at in task.products.items()})
+    making = Making(
+        RowsOfBatch(task.tables),
+        folder,
+        task.config,
+        task.partition,
+        {name: Path(at) for name, at in task.products.items()},
+        older=None if task.older is None else Path(task.older),
+        outside=outside,
+    )
+    if say is not None:
+        making = replace(making, say=say)
     try:
         result = product.make(making)
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, PermanentFailure, TransientFailure):
         raise
     except Refused as refused:
         raise ProductFailed(

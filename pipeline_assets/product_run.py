@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from pipeline_assets.columns import FILE_ID, arrow_schema
 from pipeline_assets.failures import FailureKind, kind_of
 from pipeline_assets.heartbeat import Heartbeat
-from pipeline_assets.product import Product, ProductResult
-from pipeline_assets.product_making import ProductFailed, ProductTask, TableFiles, make_product
+from pipeline_assets.product import Making, Product, ProductResult
+from pipeline_assets.product_making import ProductFailed, ProductTask, RowsOfBatch, TableFiles, make_product
 from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.errors import PermanentFailure
@@ -46,11 +46,13 @@ from resources.products import Place
 Say = Callable[[str], None]
 _WAIT_SECONDS = 0.1
 _LONGEST_ERROR = 2000
+NO_ROWS = "no rows: the batch has none, so there is no such product"
+_NO_FOLDER = Path()
 
 
 @dataclass(frozen=True)
 class ProductReport:
-    """What became of a product. folder: None when the batch has no rows to make it from; it is gone then."""
+    """What became of a product. folder: None when there is no such product of the batch, `because` of that; it is gone then."""
 
     folder: Path | None
     rows: Mapping[str, int]
@@ -58,6 +60,7 @@ class ProductReport:
     """bytes of each file, by its path in the folder"""
     result: ProductResult
     seconds: float
+    because: str = ""
 
 
 def place_of(platform: Platform, source: FileSource, product: Product, partition: str) -> Place:
@@ -81,7 +84,7 @@ def run_product(
         _turn(platform, batch.batch_id, run_id, say) as lease,
     ):
         try:
-            return _make(platform, source, config, product, batch, lease)
+            return _make(platform, source, config, product, batch, lease, say)
         except Exception as error:
             permanent = kind_of(error) is FailureKind.PERMANENT
             words = redact(str(error) if isinstance(error, PermanentFailure) else f"{type(error).__name__}: {error}")
@@ -92,7 +95,13 @@ def run_product(
 
 
 def _make(
-    platform: Platform, source: FileSource, config: BaseModel, product: Product, batch: Batch, lease: Lease
+    platform: Platform,
+    source: FileSource,
+    config: BaseModel,
+    product: Product,
+    batch: Batch,
+    lease: Lease,
+    say: Say,
 ) -> ProductReport:
     started = time.monotonic()
     ledger, store = platform.ledger, platform.products
@@ -100,15 +109,20 @@ def _make(
     publication = newest_publication_of(ledger, source.name)
     tables = _tables(platform, source, product, batch)
     rows = {name: table.rows for name, table in tables.items()}
-    if not any(rows.values()) and not product.when_empty:
+    because = NO_ROWS if not any(rows.values()) and not product.when_empty else _skipped(product, config, batch, tables)
+    if because:
         store.remove(place)
         note_made(ledger, lease, source.name, batch.batch_id, product.name, publication, lease.owner)
-        return ProductReport(None, rows, {}, ProductResult(), time.monotonic() - started)
+        return ProductReport(None, rows, {}, ProductResult(), time.monotonic() - started, because)
     earlier = {
         name: store.find(place_of(platform, source, _named(source, name), batch.partition))
         for name in (*product.after, *product.beside)
     }
-    lacking = [name for name in product.after if earlier[name] is None]
+    lacking = [
+        name
+        for name in product.after
+        if earlier[name] is None and not _has_none(platform, source, config, _named(source, name), batch)
+    ]
     if lacking:
         raise ProductFailed(
             f"{product.name} is made from {', '.join(lacking)}, which is not there for {batch.partition}. Materialize "
@@ -118,7 +132,12 @@ def _make(
     try:
         products = {name: str(folder) for name, folder in earlier.items() if folder is not None}
         task = ProductTask(product, config, batch.partition, tables, str(made), products, batch.batch_id)
-        result = _in_reader_process(platform, task)
+        if product.outside is None:
+            result = _in_reader_process(platform, task)
+        else:
+            older = store.find(place)
+            task = replace(task, older=None if older is None else str(older))
+            result = make_product(task, product.outside(platform), say)
         files = {
             path.relative_to(made).as_posix(): path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()
         }
@@ -128,6 +147,20 @@ def _make(
         raise
     note_made(ledger, lease, source.name, batch.batch_id, product.name, publication, lease.owner)
     return ProductReport(folder, rows, files, result, time.monotonic() - started)
+
+
+def _skipped(product: Product, config: BaseModel, batch: Batch, tables: Mapping[str, TableFiles]) -> str:
+    return product.skip(Making(RowsOfBatch(tables), _NO_FOLDER, config, batch.partition))
+
+
+def _has_none(platform: Platform, source: FileSource, config: BaseModel, product: Product, batch: Batch) -> bool:
+    """Whether a batch is right to have no such product."""
+    return bool(_skipped(product, config, batch, _tables(platform, source, product, batch)))
+
+
+def rows_for(platform: Platform, source: FileSource, product: Product, batch: Batch) -> RowsOfBatch:
+    """The published rows that a product of a batch is made from, as its `make` sees them."""
+    return RowsOfBatch(_tables(platform, source, product, batch))
 
 
 def _named(source: FileSource, name: str) -> Product:

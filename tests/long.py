@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 LONG = (
+    "tests/bathymetry/test_caris_survey.py::test_a_survey_that_is_read_again",
+    "tests/bathymetry/test_caris_survey.py::test_an_acceptance_runs_every_command",
     "tests/crash/test_kill.py::test_killed_while_replacing",
     "tests/deploy/test_deployment.py::test_each_role_starts_and_is_healthy",
     "tests/deploy/test_regression.py::test_every_answer_is_as_known",

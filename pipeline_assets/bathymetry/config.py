@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline_assets.bathymetry.caris.declared import CarisSurvey, Engine
 from pipeline_assets.bathymetry.grid.caris import gridding_of_file
 from pipeline_assets.bathymetry.grid.config import CubeParameters, Method
 from pipeline_assets.bathymetry.s44 import ORDERS, order_of
@@ -97,6 +98,7 @@ class Declared(BaseModel):
     golden: name of a surface in its folder, BAG or GeoTIFF, that the surface made here must agree with.
     on_refused: whether the survey goes on without files that are refused; None: as the settings say.
     sensors: for the uncertainties of files that have none.
+    engine: what makes its surface; None: as the settings say. caris: its processing there, where it is CARIS.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -117,6 +119,8 @@ class Declared(BaseModel):
     on_refused: OnRefused | None = None
     columns: Columns = Field(default_factory=Columns)
     sensors: Sensors = Field(default_factory=Sensors)
+    engine: Engine | None = None
+    caris: CarisSurvey = Field(default_factory=CarisSurvey)
 
     @model_validator(mode="after")
     def _extent_of_the_earth(self) -> Self:
@@ -152,6 +156,13 @@ class BathymetryConfig(BaseModel):
         ge=0,
         le=1,
         description="share of a line's soundings that its file may reject before the check warns; Strandline's own",
+    )
+    engine: Engine = Field(
+        "open", description="what makes the surface of surveys that do not say: open, or caris on a licensed host"
+    )
+    caris_files: str | None = Field(
+        None,
+        description="folder or s3://BUCKET/PREFIX with the vessel files and parameters that surveys name for CARIS",
     )
     method: Method = Field(
         "cube", description="how the surface is gridded: cube, weighted_mean, median, shoalest or mean"

@@ -264,7 +264,10 @@ class Surfaces(pa.DataFrameModel):
     several_hypotheses: Series[np.int64] = _count(
         "cells for which CUBE considered several depths", ["soundings.depth_m"]
     )
-    filtered: Series[np.int64] = _count("soundings that the filter rejected", ["soundings.depth_m"])
+    filtered: Series[np.int64] = _count(
+        "soundings that the filter of the open engine rejected; 0 with another engine, which does not say",
+        ["soundings.depth_m"],
+    )
     parameters: Series[str] = pa.Field(
         description="what the method was told, as JSON", metadata={"from": ["lines.survey"]}
     )

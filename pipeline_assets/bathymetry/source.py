@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pipeline_assets.bathymetry import derive, examples, picture, schema
+from pipeline_assets.bathymetry.caris.products import PRODUCTS as CARIS_STEPS
 from pipeline_assets.bathymetry.checks import CHECKS
 from pipeline_assets.bathymetry.config import GROUP_PATTERN, BathymetryConfig, why_it_stops
-from pipeline_assets.bathymetry.products.declared import PRODUCTS
+from pipeline_assets.bathymetry.products.declared import OF_SOUNDINGS, OF_SURFACE
 from pipeline_assets.bathymetry.read.formats import FORMATS
 from pipeline_assets.source import FileSource, Groups, Reader, Table
 
@@ -23,7 +24,7 @@ BATHYMETRY = FileSource(
         Table("landed_cells", schema.LandedCells),
     ),
     derive=derive.tables,
-    products=PRODUCTS,
+    products=(*OF_SOUNDINGS, *CARIS_STEPS, *OF_SURFACE),
     checks=CHECKS,
     config=BathymetryConfig,
     picture=picture.file_png,

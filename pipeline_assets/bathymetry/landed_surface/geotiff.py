@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,20 @@ def read_layers(path: Path, max_cells: int, lone: str | None) -> tuple[Grid, Lay
 
     lone: what the band of a file with one band is, where nothing names it; None: such a file is refused. Raises Refused.
     """
+    return _read(path, max_cells, lambda content: _bands(content, path, lone))
+
+
+def read_layer(path: Path, max_cells: int = MAX_CELLS) -> tuple[Grid, NDArray[np.float32]]:
+    """The first band of a GeoTIFF, whatever it is called, and its cells; NaN where there is no value.
+
+    Raises Refused: `not_geotiff`, `damaged_geotiff`, `geotiff_too_large`, `geotiff_grid`.
+    """
+    grid, layers = _read(path, max_cells, lambda _: {"first": 1})
+    return grid, layers["first"]
+
+
+def _read(path: Path, max_cells: int, choose: Callable[[Any], dict[str, int]]) -> tuple[Grid, Layers]:
+    """choose: of an open file, the numbers of the bands that are wanted, by what they are to be called."""
     import rasterio
 
     with path.open("rb") as file:
@@ -89,7 +103,7 @@ def read_layers(path: Path, max_cells: int, lone: str | None) -> tuple[Grid, Lay
             rasterio.open(path, driver="GTiff") as content,
         ):
             grid = _grid(content, path, max_cells)
-            return grid, {name: _band(content, index) for name, index in _bands(content, path, lone).items()}
+            return grid, {name: _band(content, index) for name, index in choose(content).items()}
     except (Refused, MemoryError):
         raise
     except Exception as error:  # GDAL answers damaged bytes with errors of no common kind

@@ -1,4 +1,4 @@
-"""The products of the bathymetry source, each made of what is named before it."""
+"""The products of the bathymetry source, each made of what is named before it. Between the two are the steps of CARIS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GRIDDED = ("soundings", "lines")
 _COLUMNS = {"soundings": _SOUNDINGS, "lines": LINE_COLUMNS}
 _LINES = {"lines": LINE_COLUMNS}
 
-PRODUCTS = (
+OF_SOUNDINGS = (
     Product(
         "landed_surface",
         "The surfaces that landed ready-made, BAG or GeoTIFF, as surfaces like the one that is made here.",
@@ -49,11 +49,15 @@ PRODUCTS = (
         make=gridding.make_filtered,
         kinds=frozenset({"parquet"}),
     ),
+)
+
+OF_SURFACE = (
     Product(
         "surface",
-        "The survey's surface: depth, uncertainty (95 %), standard deviation, shoal, density and hypotheses of each cell.",
+        "The survey's surface: depth, uncertainty (95 %), standard deviation, shoal, density and hypotheses of each cell. Made by "
+        "the survey's engine.",
         of=("lines",),
-        after=("preliminary_surface", "filtered_soundings"),
+        after=("preliminary_surface", "filtered_soundings", gridding.CARIS_SURFACE),
         columns=_LINES,
         make=gridding.make_surface,
         tables={"surfaces": schema.Surfaces},

@@ -34,6 +34,8 @@ from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.bathymetry.surface import Surface
 from pipeline_assets.product import Making, ProductResult
 
+CARIS_SURFACE = "caris_surface"
+"""The product that holds the surface of the engine CARIS, for surveys that have that engine."""
 LEAST_CELL_M = 0.5
 _OF_DEPTH = 0.05
 _SHALLOW = 0.01
@@ -118,7 +120,23 @@ def make_filtered(making: Making) -> ProductResult:
 
 
 def make_surface(making: Making) -> ProductResult:
-    """The survey's surface, of the filtered soundings, and its picture."""
+    """The survey's surface, and its picture: of the filtered soundings, or as CARIS made it where that is the survey's engine."""
+    caris = making.products.get(CARIS_SURFACE)
+    if caris is not None:
+        surface, provenance = load_surface(caris)
+        filtered = 0  # CARIS does not say how many
+    else:
+        surface, provenance, filtered = _gridded(making)
+    save_surface(surface, provenance, making.folder)
+    picture = hillshade_png(surface)
+    (making.folder / f"{provenance.survey}_relief.png").write_bytes(picture)
+    rows = surface_row(surface, provenance, making.partition, filtered)
+    shown = {**described(surface), **acquired(provenance), "order": order_of(provenance.profile).title}
+    return ProductResult(picture=picture, metadata=shown, rows={"surfaces": rows})
+
+
+def _gridded(making: Making) -> tuple[Surface, Provenance, int]:
+    """The surface of the filtered soundings, and how many the filter rejected."""
     from pipeline_assets.bathymetry.grid.engine import grid_pieces
 
     config: BathymetryConfig = making.config
@@ -128,12 +146,7 @@ def make_surface(making: Making) -> ProductResult:
     with tempfile.TemporaryDirectory(prefix="points-", dir=making.folder) as scratch:
         surface = grid_pieces(lambda: pieces_of(path), told, Path(scratch))
     provenance = provenance_of(making.partition, making.rows["lines"], begun.profile, datetime.now(UTC))
-    save_surface(surface, provenance, making.folder)
-    picture = hillshade_png(surface)
-    (making.folder / f"{provenance.survey}_relief.png").write_bytes(picture)
-    rows = surface_row(surface, provenance, making.partition, _filtered_out(path))
-    shown = {**described(surface), **acquired(provenance), "order": order_of(begun.profile).title}
-    return ProductResult(picture=picture, metadata=shown, rows={"surfaces": rows})
+    return surface, provenance, _filtered_out(path)
 
 
 def _filtered_out(path: Path) -> int:
