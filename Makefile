@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo dev bench soak test test-long lint types check setup lock clean
+.PHONY: help demo dev bench soak test test-long test-aws lint types check setup lock clean
 help:
 	@echo "make demo    set up, start the UI, land generated files, show the rows (Ctrl-C stops it)"
 	@echo "make dev     set up, start the UI with the sensors on (http://127.0.0.1:3000)"
 	@echo "make test    set up, run the tests"
 	@echo "make test-long   the tests that take many seconds each (half an hour)"
+	@echo "make test-aws    runs as tasks of an imitated ECS: from an object in a bucket to rows (minutes)"
 	@echo "make check   lint, types, import rules, tests: what CI runs"
 	@echo "make bench   measure against named peers (minutes)"
 	@echo "make soak    five toy sources under a steady load for 30 minutes: what is lost, what grows"
@@ -24,11 +25,15 @@ dev: setup
 
 # Two at once: most tests wait for processes. A file's tests stay together, for they share servers.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not aws" $(OPTIONS)
 
 # What is left out above: whole deployments, kills, benchmarks and documents carried out, each many seconds.
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long --timeout 900 $(OPTIONS)
+
+# Servers, a daemon and tasks that really run, with faults: docs/run-launching.md says what it proves.
+test-aws: setup
+	$(BIN)/python -m pytest -m aws --timeout 600 $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)

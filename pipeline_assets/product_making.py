@@ -14,6 +14,7 @@ from pipeline_assets.landed_file import Refused
 from pipeline_assets.product import Making, Product, ProductResult
 from pipeline_assets.validation import violations
 from resources.errors import PermanentFailure
+from resources.lake import files as files_of_lake
 from resources.products import ROWS_SUFFIX
 
 
@@ -70,7 +71,8 @@ def read_rows(table: TableFiles) -> pa.Table:
 
     if not table.rows:
         return table.schema.empty_table()
-    data = ds.dataset([path.removeprefix("file://") for path in table.paths], schema=table.schema, format="parquet")
+    places = [files_of_lake.path_in(path) for path in table.paths]
+    data = ds.dataset(places, schema=table.schema, format="parquet", **files_of_lake.place(table.paths[0]))
     rows = data.to_table(filter=ds.field("file_id").isin(table.file_ids))
     if rows.num_rows != table.rows:
         # Data files changed between asking the ledger and reading them; the next try asks again.
