@@ -98,7 +98,7 @@ class Watched:
         def there() -> bool:
             try:
                 shown = visible(self.platform)
-            except AssertionError:  # it asks several times, and something was published in between
+            except (AssertionError, KeyError):  # it asks several times, and something was published in between
                 return False
             return all(shown.get(key) == values for key, values in expected.items())
 
