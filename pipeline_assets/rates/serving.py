@@ -17,7 +17,7 @@ from resources.ledger.leases import Lease
 from resources.ledger.publishing import Refusal, published_snapshots
 from resources.ledger.queries import row_counts
 from resources.platform import Platform
-from resources.serving import comparing, loading, places
+from resources.serving import averages, comparing, loading, places
 
 NAME = "rates"
 PRICES = TableName(NAME, "prices")
@@ -127,7 +127,7 @@ def _compare_days(platform: Platform, turn: Lease, published: int | None, mend: 
         return []
     if mend:
         with platform.serving.write(NAME, turn.fence) as connection:
-            loading.average_all(connection)
+            averages.average_all(connection)
     return [
         f"{len(differing):,} days of lanes have another average or percentile than the lake's prices: {differing[:3]}"
     ]

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, text
 
 from resources.lake import files as files_of_lake
 from resources.serving import wire
-from resources.serving.database import copy_cursor
+from resources.serving.averages import NewPrices, average_touched, begin
+from resources.serving.copying import copy_into
 
 ROWS_AT_ONCE = 262_144
 COLUMNS = ("file_id", "row", "orig_code", "dest_code", "day", "price")
@@ -75,7 +76,7 @@ class PriceLoad:
         The averages of the days and lanes that this touches follow. The caller's commit makes it visible.
         """
         connection = self.connection
-        connection.execute(text(_TOUCHED))
+        begin(connection)
         remove_files(connection, {*remove, *keep})
         numbers = {
             name: connection.execute(
@@ -84,14 +85,12 @@ class PriceLoad:
             ).scalar_one()
             for name in sorted(keep)
         }
-        if numbers:
-            self._insert(rows, numbers)
-        average_touched(connection)
+        average_touched(connection, self._insert(rows, numbers) if numbers else None)
 
-    def _insert(self, rows: Iterable[Rows], numbers: Mapping[str, int]) -> None:
+    def _insert(self, rows: Iterable[Rows], numbers: Mapping[str, int]) -> NewPrices:
         lanes = _Lanes(self.connection)
         counts = dict.fromkeys(numbers.values(), 0)
-        touched: set[int] = set()
+        new = NewPrices()
         wanted = pa.array(sorted(numbers), pa.string())
         for given in rows:
             some = given.filter(pc.is_in(given.column("file_id"), value_set=wanted))
@@ -100,15 +99,15 @@ class PriceLoad:
             file_nos = _looked_up(some.column("file_id"), numbers)
             lane_ids = lanes.of(some)
             data, moments = wire.encode(some, file_nos, lane_ids)
-            _copy(self.connection, "prices", data)
-            touched.update(np.unique(moments).tolist())
+            copy_into(self.connection, "prices", data)
+            new.note(moments, wire.numbers(some.column("price")))
             for number, count in zip(*np.unique(file_nos, return_counts=True), strict=True):
                 counts[int(number)] += int(count)
-        _copy(self.connection, "touched", wire.encode_moments(np.array(sorted(touched), np.int64)))
         self.connection.execute(
             text("UPDATE batches SET prices = :count WHERE file_no = :number"),
             [{"count": count, "number": number} for number, count in counts.items()],
         )
+        return new
 
 
 class _Lanes:
@@ -174,13 +173,6 @@ def _note_bad_rows(rows: Rows, known: pa.Array, price_max: float, wrong: dict[st
         file.shown.append(f"row {rows.column('row')[at].as_py()}: {', '.join(said)}")
 
 
-def _copy(connection: Connection, table: str, data: bytes) -> None:
-    with copy_cursor(connection) as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-        copy.write(wire.HEADER)
-        copy.write(data)
-        copy.write(wire.TRAILER)
-
-
 def remove_files(connection: Connection, file_ids: Collection[str]) -> None:
     """Serve the prices of some files no longer; what they touched is noted in the table `touched`."""
     ids = {"ids": sorted(file_ids)}
@@ -189,30 +181,12 @@ def remove_files(connection: Connection, file_ids: Collection[str]) -> None:
         connection.execute(text("DELETE FROM batches WHERE file_id = ANY(:ids)"), ids)
 
 
-def average_touched(connection: Connection) -> None:
-    """Compute what is kept of the touched lanes and days anew, from their prices."""
-    connection.execute(text("ANALYZE touched"))
-    connection.execute(text("DELETE FROM daily_rates d USING touched t WHERE d.lane_id = t.lane_id AND d.day = t.day"))
-    connection.execute(text(_AVERAGE))
-
-
-def average_all(connection: Connection) -> None:
-    """Compute what is kept of all lanes and days anew."""
-    connection.execute(text(_TOUCHED))
-    connection.execute(
-        text("INSERT INTO touched SELECT lane_id, day FROM prices UNION SELECT lane_id, day FROM daily_rates")
-    )
-    average_touched(connection)
-
-
 def withdraw(connection: Connection, file_ids: Collection[str]) -> None:
     """Serve the prices of some files no longer, in the caller's transaction of the one writer."""
-    connection.execute(text(_TOUCHED))
+    begin(connection)
     remove_files(connection, file_ids)
     average_touched(connection)
 
-
-_TOUCHED = "CREATE TEMP TABLE touched (lane_id int, day date) ON COMMIT DROP"
 
 _INSERT_LANES = """
 INSERT INTO lanes (orig_code, dest_code)
@@ -231,21 +205,4 @@ WITH gone AS (
     DELETE FROM prices p USING batches b WHERE b.file_no = p.file_no AND b.file_id = ANY(:ids)
     RETURNING p.lane_id, p.day)
 INSERT INTO touched SELECT DISTINCT lane_id, day FROM gone
-"""
-
-# Percentiles between two prices are interpolated, as NumPy and DuckDB do (method 7 of Hyndman & Fan 1996,
-# https://doi.org/10.2307/2684934). One sort serves all lanes and days, where percentile_cont would sort each by itself; and
-# sums go in one order, so that the same prices give the same sum.
-_PERCENTILE = "a[1 + floor({x})::int] + ({x} - floor({x})) * (a[1 + ceil({x})::int] - a[1 + floor({x})::int])"
-_PERCENTILES = ", ".join(_PERCENTILE.format(x=f"({q}::float8 * (n - 1))") for q in (0.025, 0.25, 0.5, 0.75, 0.975))
-_AVERAGE = f"""
-INSERT INTO daily_rates (lane_id, day, prices, total, p2_5, p25, median, p75, p97_5)
-SELECT lane_id, day, n, total, {_PERCENTILES}
-FROM (
-    SELECT p.lane_id, p.day, count(*) AS n, sum(p.price ORDER BY p.price) AS total,
-           array_agg(p.price ORDER BY p.price) AS a
-    FROM prices p JOIN (SELECT DISTINCT lane_id, day FROM touched) t ON t.lane_id = p.lane_id AND t.day = p.day
-    GROUP BY p.lane_id, p.day
-    OFFSET 0
-) sorted
 """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 
 from pipeline_assets.ocean.config import CsvColumns, OceanConfig
 from pipeline_assets.ocean.examples import water_level_csv
+from pipeline_assets.ocean.read.plain_csv import recognise_csv
 from resources.settings import load_source_config
 from tests.ocean.reading import codes, column, read, refusal, rows_of
 
@@ -73,3 +76,29 @@ def test_times_in_seconds_and_bad_ones() -> None:
 )
 def test_refusals(text: str, error_class: str) -> None:
     assert refusal(text).error_class == error_class
+
+
+def test_dates_times_of_day_and_flags_as_exchange_names_them() -> None:
+    file = read(
+        "STNNBR,CASTNO,DATE,TIME,CTDPRS [DBAR],OXYGEN [UMOL/KG],OXYGEN [UMOL/KG]_FLAG_W\n"
+        "1,1,20120904,905,11.4,250.5,2\n1,1,2012-09-04,23:41,27.1,248.1,3\n"
+    )
+    assert file.time is not None
+    assert file.time.tolist() == [datetime(2012, 9, 4, 9, 5), datetime(2012, 9, 4, 23, 41)]
+    oxygen = next(one for one in file.parameters if one.name == "OXYGEN")
+    assert oxygen.unit == "UMOL/KG"
+    assert oxygen.flags is not None
+    assert oxygen.flags.tolist() == [2, 3]
+    assert "OXYGEN [UMOL/KG]_FLAG_W" not in {one.name for one in file.parameters}
+
+
+def test_place_and_time_in_a_long_comment() -> None:
+    notes = "".join(f"% Note {number},{'x' * 40}\n" for number in range(20))
+    text = (
+        f"% Device,CC1\n% Cast time (UTC),2017-08-22 02:39:11\n% Start latitude,-36.25\n% Start longitude,150.5\n{notes}"
+        "% End latitude,-36.5\nPressure (Decibar),Temperature (Celsius)\n0.15,16.4\n0.45,16.3\n"
+    )
+    assert recognise_csv(text.encode()[:512])
+    (cast,) = read(text).casts
+    assert (cast.latitude, cast.longitude) == (-36.25, 150.5)
+    assert cast.time == np.datetime64("2017-08-22T02:39:11")

@@ -11,6 +11,7 @@ import pytest
 from pipeline_assets.ocean.examples import btl, cnv, made_station
 from pipeline_assets.ocean.findings import Findings
 from pipeline_assets.ocean.parameters import seabird_standard_name
+from pipeline_assets.ocean.read.seabird import recognise_seabird
 from pipeline_assets.ocean.read.seabird_header import degrees, time_of
 from tests.ocean.reading import codes, column, read, refusal, rows_of
 
@@ -95,6 +96,31 @@ def test_a_btl() -> None:
     assert names.count("T090C") == names.count("T090C_sdev") == 4
     (cast,) = rows["casts"]
     assert cast["pressure_not_increasing"] == 0
+
+
+def test_what_follows_from_the_means_has_no_deviation() -> None:
+    lines = BTL.split("\n")
+    at = next(number for number, line in enumerate(lines) if line.rstrip().endswith("(sdev)"))
+    mean = lines[at - 1].split()
+    deviation = lines[at].split()
+    first = deviation[1] if ":" in deviation[0] else deviation[0]
+    blank = lines[at].replace(first, " " * len(first), 1)
+    file = read("\n".join([*lines[:at], blank, *lines[at + 1 :]]))
+    values = [one.values for one in file.parameters if one.name.endswith("_sdev")]
+    assert file.rows == 8
+    assert np.isnan(values[0][1])
+    assert not any(np.isnan(one[1]) for one in values[1:])
+    assert len(mean) > len(deviation)
+    without = lines[at - 1].replace(mean[-2], " " * len(mean[-2]), 1)
+    assert refusal("\n".join([*lines[: at - 1], without, *lines[at:]])).error_class == "column_alignment"
+
+
+def test_what_people_typed_within_an_uploaded_header() -> None:
+    typed = "* <SBEDataUploadFile>\n* ** Station: 17\n* ** Latitude: N 44 16.158\n* ** Longitude: W 063 19.1455\n"
+    kept = [line for line in CNV.split("\n") if not line.startswith("*") or "END" in line]
+    assert recognise_seabird(typed.encode())
+    (cast,) = read(typed + "\n".join(kept)).casts
+    assert (cast.station, cast.latitude) == ("17", pytest.approx(44.2693))
 
 
 def test_a_btl_that_is_broken() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,11 @@ from pipeline_assets.ocean.read.text import begin_of, normalised
 
 KIND = "csv"
 _ROLES = ("time", "latitude", "longitude", "pressure", "depth", "station", "cast", "expocode")
+_COMMENTS = ("#", "%")
+_NOTED = re.compile(
+    r"[#%]\s*(?:start |cast )?(time|latitude|longitude)\s*(?:\(utc\))?\s*[,:=]\s*([^,]+)", re.IGNORECASE
+)
+"""What a comment says of the whole file, such as a Castaway's "% Start latitude,-36.2"."""
 _ERAS = ((1e8, 5e9, "s"), (1e11, 5e12, "ms"), (1e14, 5e15, "us"))
 """Numbers that can be a time since 1970, and their unit."""
 
@@ -37,12 +43,13 @@ def recognise_csv(head: bytes) -> bool:
     """Whether a file that begins with these bytes is text with a line of names, commas between them, whatever its name."""
     if b"\0" in head or any(byte < 9 or 13 < byte < 32 for byte in head):
         return False
-    for line in begin_of(head).split("\n"):
-        if line.strip() and not line.lstrip().startswith("#"):
+    lines = begin_of(head).split("\n")
+    for line in lines:
+        if line.strip() and not line.lstrip().startswith(_COMMENTS):
             cells = [cell.strip().strip('"') for cell in line.split(",")]
             named = [cell for cell in cells if cell and not _is_number(cell)]
             return len(cells) >= 2 and len(named) >= 2 and not line.lstrip().startswith(("{", "[", "<", "*"))
-    return False
+    return len(lines) > 2  # comments that go on beyond what is looked at
 
 
 def read_csv(file: LandedFile, config: OceanConfig) -> CruiseFile:
@@ -82,7 +89,12 @@ def _assembled(
     place = {
         name: _numbers(columns, roles, name, rows, findings) for name in ("latitude", "longitude", "pressure", "depth")
     }
-    time = _times(columns[roles["time"]], findings) if "time" in roles else np.full(rows, NAT)
+    time = _times(_moments(columns, roles), findings) if "time" in roles else np.full(rows, NAT)
+    noted = _noted(comments)
+    for name in ("latitude", "longitude"):
+        if name not in roles and name in noted:
+            place[name], _ = as_numbers(pa.array([noted[name]] * rows, pa.string()))
+    at_once = _times(pa.array([noted["time"]]), findings)[0] if "time" not in roles and "time" in noted else NAT
     texts = {
         name: as_texts(columns[roles[name]]) if name in roles else None for name in ("station", "cast", "expocode")
     }
@@ -92,7 +104,7 @@ def _assembled(
     casts = [
         Cast(
             station=_of(texts["station"], at) or stem(file.key), number=_of(texts["cast"], at),
-            expocode=_of(texts["expocode"], at), time=time[at], latitude=latitude[at], longitude=longitude[at],
+            expocode=_of(texts["expocode"], at), time=time[at] if np.isnat(at_once) else at_once, latitude=latitude[at], longitude=longitude[at],
         )
         for at in first
     ]  # fmt: skip
@@ -108,6 +120,12 @@ def _assembled(
     )  # fmt: skip
 
 
+def _noted(comments: str) -> dict[str, str]:
+    """Time and place in comments, the first of each."""
+    found = [match for line in comments.split("\n") if (match := _NOTED.match(line.strip()))]
+    return {match[1].lower(): match[2].strip() for match in reversed(found)}
+
+
 def _of(texts: NDArray[Any] | None, at: int) -> str:
     return "" if texts is None else str(texts[at])[:100]
 
@@ -119,7 +137,7 @@ def _cut(text: bytes, findings: Findings) -> tuple[str, list[str], list[str], by
     names: list[str] = []
     while at < len(text):
         line, at, number = _line(text, at), _after(text, at), number + 1
-        if line.lstrip().startswith("#"):
+        if line.lstrip().startswith(_COMMENTS):
             comments.append(line)
         elif line.strip(" ,"):
             names = [name.strip() for name in next(csv.reader([line]))]
@@ -164,11 +182,12 @@ def _unit(name: str) -> tuple[str, str]:
 
 def _roles(names: Sequence[str], wanted: CsvColumns) -> dict[str, int]:
     lower = [name.lower() for name in names]
-    return {
+    roles = {
         role: lower.index(found)
         for role in _ROLES
         if (found := next((name.lower() for name in getattr(wanted, role) if name.lower() in lower), None)) is not None
     }
+    return {**roles, "date": lower.index("date")} if roles.keys() >= {"time"} and "date" in lower else roles
 
 
 def _parameters(
@@ -179,19 +198,24 @@ def _parameters(
     chosen = {name.lower(): unit for name, unit in wanted.parameters.items()}
     flag_columns = {name.lower(): flag.lower() for name, flag in wanted.flags.items()}
     times = {name.lower() for name in wanted.time}
+    flags_of: dict[int, int] = {}
+    for number, (name, unit) in enumerate(zip(names, units, strict=True)):
+        usual = (f"{name}_flag_w".lower(), f"{name} [{unit}]_flag_w".lower())
+        at = next((lower[one] for one in (flag_columns.get(name.lower(), ""), *usual) if one in lower), None)
+        if name and at is not None:
+            flags_of[number] = at
     made = []
     for number, name in enumerate(names):
         key = name.lower()
         is_asked = key in chosen
-        if not name or (
-            not is_asked and (chosen or number in roles.values() or key in times or key in flag_columns.values())
-        ):
+        is_other = number in roles.values() or key in times or number in flags_of.values()
+        if not name or (not is_asked and (chosen or is_other)):
             continue
         values, text = as_numbers(columns[number])
         values = without_fills(values)
         if text is not None and not is_asked and np.isnan(values).all():
             continue  # a column of words
-        flag_at = lower.get(flag_columns.get(key, f"{key}_flag_w"))
+        flag_at = flags_of.get(number)
         flags = None if flag_at is None else read_flags(columns[flag_at], name, findings, lambda row: f"row {row + 1}")
         if text is not None:
             odd = np.array([one is not None for one in text])
@@ -226,6 +250,24 @@ def _numbers(
             parameter=name,
         )
     return without_fills(values)
+
+
+def _moments(columns: Sequence[pa.Array], roles: Mapping[str, int]) -> pa.Array:
+    """The column of times; of dates and times of day (also 20130322 and 2205, as Exchange has them) both together."""
+    if "date" not in roles or roles["date"] == roles["time"]:
+        return columns[roles["time"]]
+    dates, clocks = (as_texts(columns[roles[name]]).tolist() for name in ("date", "time"))
+    return pa.array(
+        [f"{_dashed(date.strip())}T{_with_colon(clock.strip())}" for date, clock in zip(dates, clocks, strict=True)]
+    )
+
+
+def _dashed(date: str) -> str:
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else date
+
+
+def _with_colon(clock: str) -> str:
+    return f"{clock.zfill(4)[:2]}:{clock.zfill(4)[2:]}" if len(clock) <= 4 and clock.isdigit() else clock
 
 
 def _times(column: pa.Array, findings: Findings) -> NDArray[np.datetime64]:

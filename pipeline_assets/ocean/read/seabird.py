@@ -1,4 +1,4 @@
-"""Sea-Bird text files. A .cnv and a .btl begin alike; what follows the header tells them apart."""
+"""Sea-Bird text files. A .cnv (and the .ros of the scans around bottles, which is one) and a .btl begin alike; what follows the header tells them apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline_assets.ocean.read.seabird_btl import read_btl
 from pipeline_assets.ocean.read.seabird_cnv import read_cnv
 from pipeline_assets.ocean.read.text import begin_of
 
-_BEGINS = ("* SEA-BIRD", "*SEA-BIRD", "* SBE", "* SEASOFT")
+_BEGINS = ("* SEA-BIRD", "*SEA-BIRD", "* SBE", "* SEASOFT", "* <SBEDATAUPLOADFILE")
 
 
 def recognise_seabird(head: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Sea-Bird bottle summary (.btl) -> `CruiseFile`: one row for each statistic of each bottle.
 
 A bottle has two to four lines: means, standard deviations and, if asked for, minima and maxima. The values of the means have
-the columns' own names; those of the others are parameters such as T090C_sdev. All rows of a bottle lie at its mean pressure.
+the columns' own names; those of the others are parameters such as T090C_sdev, and blank where a column was computed from the
+means. All rows of a bottle lie at its mean pressure.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline_assets.ocean.read.text import normalised
 
 KIND = "seabird_btl"
 MEAN = "avg"
+_WIDTH = 11
 _STATISTIC = re.compile(r"\((avg|sdev|min|max)\)\s*$", re.IGNORECASE)
 _TOUCHING = re.compile(r"(?<=\S)(?=Sbeox)")
 _DATE = re.compile(
@@ -105,7 +107,7 @@ def _lines(lines: list[str], columns: int, first_line: int) -> tuple[list[_Line]
         if clock and numbers:
             clocks[-1] = clock[1]
             body = body[clock.end() :]
-        values = _numbers(body, columns)
+        values = _numbers(body, columns, name)
         if values is None or not numbers:
             wrong.append(number)
             continue
@@ -119,12 +121,21 @@ def _lines(lines: list[str], columns: int, first_line: int) -> tuple[list[_Line]
     return found, numbers, [time_of(f"{date} {clock or '00:00:00'}") for date, clock in zip(dates, clocks, strict=True)]
 
 
-def _numbers(body: str, columns: int) -> list[float] | None:
+def _numbers(body: str, columns: int, statistic: str) -> list[float] | None:
     cells = body.split()
-    if len(cells) != columns:
-        end = len(body.rstrip())
-        # Values are set right in eleven characters; a long one touches the one before it.
-        cells = [body[max(0, end - 11 * (at + 1)) : end - 11 * at].strip() for at in reversed(range(columns))]
+    if len(cells) == columns:
+        return _floats(cells)
+    # Values are set right in eleven characters: a long one touches the one before it, and a blank one shows by its place.
+    body = body.rstrip().rjust(_WIDTH * columns)
+    begin = len(body) - _WIDTH * columns
+    cells = [body[begin + _WIDTH * at : begin + _WIDTH * (at + 1)] for at in range(columns)]
+    has_blanks = statistic != MEAN and len(body.split()) < columns
+    if body[:begin].strip() or any(cell != cell.rstrip() and (cell.strip() or not has_blanks) for cell in cells):
+        return None
+    return _floats([cell if cell.strip() else "nan" for cell in cells])
+
+
+def _floats(cells: list[str]) -> list[float] | None:
     try:
         return [float(cell) for cell in cells]
     except ValueError:

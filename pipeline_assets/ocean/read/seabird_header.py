@@ -20,6 +20,8 @@ from pipeline_assets.ocean.read.cruise_file import NAT, Cast, Parameter, stem
 DBAR_A_PSI = 0.6894757293
 _COLUMN = re.compile(r"#\s*name\s+([0-9]+)\s*=\s*([^:]*)(?::\s*(.*))?")
 _SETTING = re.compile(r"[#*]+\s*([^=:]{1,60}?)\s*[=:]\s*(.*)")
+_WRAPPED = re.compile(r"\*\s+\*\*")
+"""What people typed, inside of what the instrument uploaded."""
 _UNIT = re.compile(r".*\[([^\]]*)\]")
 _DEGREES = re.compile(
     r"([NSEW])?\s*(-?[0-9]+(?:\.[0-9]*)?)\s*(?:[^0-9NSEWnsew.]+\s*([0-9]+(?:\.[0-9]*)?))?"
@@ -56,7 +58,7 @@ def header_of(lines: Sequence[str], findings: Findings) -> Header:
     """The header in the lines that begin with * and #."""
     header = Header()
     for line in lines:
-        line = line.strip()[:_LONGEST_LINE]
+        line = _WRAPPED.sub("**", line.strip()[:_LONGEST_LINE])
         column = _COLUMN.match(line)
         if column and len(header.columns) < _MOST_COLUMNS:
             header.columns.append(_column(column[2].strip(), (column[3] or "").strip()))
