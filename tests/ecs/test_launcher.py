@@ -36,18 +36,19 @@ VARIABLES = {
 @pytest.fixture(scope="module")
 def account() -> Iterator[dict[str, str]]:
     """A cluster and a task definition; the variables that a deployment there has."""
-    with pytest.MonkeyPatch.context() as environment, mock_aws():
+    with pytest.MonkeyPatch.context() as environment:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             environment.delenv(name)
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        ecs = boto3.client("ecs")
-        ecs.create_cluster(clusterName="strandline-default")
-        subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
-        group = boto3.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
-        yield {
-            **VARIABLES, "DAGSTER_RUN_SUBNETS": subnet, "DAGSTER_RUN_SECURITY_GROUPS": f"{group}, ",
-            "DAGSTER_RUN_TASK_DEFINITION": define(ecs),
-        }  # fmt: skip
+        with mock_aws():
+            ecs = boto3.client("ecs")
+            ecs.create_cluster(clusterName="strandline-default")
+            subnet = boto3.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+            group = boto3.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+            yield {
+                **VARIABLES, "DAGSTER_RUN_SUBNETS": subnet, "DAGSTER_RUN_SECURITY_GROUPS": f"{group}, ",
+                "DAGSTER_RUN_TASK_DEFINITION": define(ecs),
+            }  # fmt: skip
 
 
 @pytest.fixture
