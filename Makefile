@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 DEPLOY_VENV := .venv-deploy
 DEPLOY_READY := $(DEPLOY_VENV)/.ready
 
-.PHONY: help demo dev bench soak test test-deploy test-long lint types check setup setup-deploy lock clean
+.PHONY: help demo dev bench soak test test-deploy test-aws test-long lint types check setup setup-deploy lock clean
 help:
 	@echo "make demo    set up, start the UI, land generated files, show the rows (Ctrl-C stops it)"
 	@echo "make dev     set up, start the UI with the sensors on (http://127.0.0.1:3000)"
 	@echo "make test    set up, run the tests"
 	@echo "make test-long   the tests that take many seconds each (half an hour)"
 	@echo "make test-deploy  set up CDK and its linters, hold the templates for AWS against what is promised of them"
+	@echo "make test-aws    runs as tasks of an imitated ECS: from an object in a bucket to rows (minutes)"
 	@echo "make check   lint, types, import rules, tests: what CI runs"
 	@echo "make bench   measure against named peers (minutes)"
 	@echo "make soak    five toy sources under a steady load for 30 minutes: what is lost, what grows"
@@ -27,7 +28,7 @@ dev: setup
 
 # Two at once: most tests wait for processes. A file's tests stay together, for they share servers.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not aws" $(OPTIONS)
 
 # What is left out above: whole deployments, kills, benchmarks and documents carried out, each many seconds.
 test-long: setup
@@ -36,6 +37,10 @@ test-long: setup
 # Templates of all profiles, made offline. Its tools stay apart: nothing of them is needed to work on the platform.
 test-deploy: setup-deploy
 	$(DEPLOY_VENV)/bin/python -m pytest -c deploy/pytest.ini deploy/tests $(OPTIONS)
+
+# Servers, a daemon and tasks that really run, with faults: docs/run-launching.md says what it proves.
+test-aws: setup
+	$(BIN)/python -m pytest -m aws --timeout 600 $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)

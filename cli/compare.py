@@ -26,7 +26,7 @@ def compare_namespaces(
     if not settings.model_dump(include=set(where)).items() ^ where.items():
         raise UserError(f"{namespace} is this deployment itself. Name another namespace, or another --home.")
     other = Platform(settings.model_copy(update=where))
-    if not other.lake.folder.is_dir():
+    if other.lake.bucket is None and not other.lake.folder.is_dir():
         raise UserError(f"There are no tables in {other.settings.home}. Name the home of the other deployment: --home")
     names = (settings.namespace, namespace) if namespace != settings.namespace else (f"{settings.home}", f"{home}")
     try:

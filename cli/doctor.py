@@ -8,13 +8,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 from sqlalchemy import func, select, text
 
 from pipeline_assets.registry import SOURCES
 from resources.errors import UserError
+from resources.lake import files as files_of_lake
 from resources.lake.lake import TableName
 from resources.ledger.batches import BatchState
 from resources.ledger.publishing import published_snapshots
@@ -142,7 +142,7 @@ def _lake(platform: Platform) -> Iterator[Finding]:
             if snapshot is None:
                 continue
             files = platform.lake.data_files(name, snapshot)
-            missing = [path for path in files if not Path(path.removeprefix("file://")).exists()]
+            missing = files_of_lake.missing(files)
             if missing:
                 yield Finding(
                     "lake", WRONG, f"{name}: {len(missing)} of {len(files)} data files are missing, first {missing[0]}",

@@ -23,13 +23,24 @@ def print_query(platform: Platform, query: str, form: str, output: Path | None) 
     """Run a query and write its result. Raises QueryError."""
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: add --output FILE, or redirect.")
-    result = run_query(platform.lake, platform.ledger, query, platform.product_rows)
+    result = _ask(platform, query)
     if output is None:
         _write(result, form, sys.stdout.buffer)
     else:
         with output.open("wb") as file:
             _write(result, form, file)
         note(f"{result.num_rows} rows written to {output}")
+
+
+def _ask(platform: Platform, query: str) -> pa.Table:
+    settings = platform.settings
+    if settings.sql_engine == "duckdb":
+        return run_query(platform.lake, platform.ledger, query, platform.product_rows)
+    from resources.lake.athena import run_athena_query
+
+    return run_athena_query(
+        platform.lake, platform.ledger, query, workgroup=settings.athena_workgroup, seconds=settings.athena_seconds
+    )
 
 
 def export_to_file(platform: Platform, what: str, output: Path) -> None:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +25,7 @@ from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.source import FileSource
 from pipeline_assets.validation import to_pandas, violations
 from resources.errors import PermanentFailure
+from resources.lake import files as files_of_lake
 from resources.lake.changes import Snapshot, TouchedKeys, open_workspace, quoted, same_keys
 from resources.lake.lake import Committed, SnapshotGone, TableName, new_data_file
 from resources.lake.sql import select_rows
@@ -248,15 +247,15 @@ class _Update:
         return committed
 
     def _write(self, rows: Iterable[pa.Table], uri: str) -> list[str]:
-        path = uri.removeprefix("file://")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files_of_lake.make_room(uri)
         written = 0
-        with pq.ParquetWriter(path, self.schema, compression="zstd") as writer:
+        at, place = files_of_lake.path_in(uri), files_of_lake.place(uri)
+        with pq.ParquetWriter(at, self.schema, compression="zstd", **place) as writer:
             for part in rows:
                 writer.write_table(part)
                 written += part.num_rows
         if not written:
-            Path(path).unlink()
+            files_of_lake.delete([uri])
         return [uri] if written else []
 
     def _report(

@@ -98,13 +98,21 @@ def _build(chosen: Overrides, platform: Platform) -> dg.Definitions:
         ],
         resources={"platform": platform, "reporter": chosen.reporter},
         # A batch's steps share one process: starting a process for each would cost more than the steps.
-        executor=dg.in_process_executor,
+        executor=_executor(platform.settings),
     )
 
 
+def _executor(settings: Settings) -> dg.ExecutorDefinition:
+    if settings.runs_on != "ecs":
+        return dg.in_process_executor
+    from resources.ecs.executor import task_executor
+
+    return task_executor
+
+
 def _refuse_unknown_sources(settings: Settings, known: set[str]) -> None:
-    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of", "folders"):
-        unknown = sorted(getattr(settings, name).keys() - known)
+    for name in ("expect_every_hours", "group_quiet_seconds", "max_runs_of", "folders", "task_per_step"):
+        unknown = sorted(set(getattr(settings, name)) - known)
         if unknown:
             raise SettingsError(
                 f"{PREFIX}{name.upper()} names no source: {', '.join(unknown)}. Sources: {', '.join(sorted(known))}."

@@ -15,6 +15,7 @@ from pipeline_assets.landed_file import Refused
 from pipeline_assets.product import Making, Product, ProductResult
 from pipeline_assets.validation import violations
 from resources.errors import PermanentFailure, TransientFailure
+from resources.lake import files as files_of_lake
 from resources.products import ROWS_SUFFIX
 
 PIECE_ROWS = 1 << 20
@@ -113,7 +114,8 @@ def read_pieces(table: TableFiles) -> Iterator[pa.Table]:
 def _dataset(table: TableFiles) -> Any:
     import pyarrow.dataset as ds
 
-    return ds.dataset([path.removeprefix("file://") for path in table.paths], schema=table.schema, format="parquet")
+    places = [files_of_lake.path_in(path) for path in table.paths]
+    return ds.dataset(places, schema=table.schema, format="parquet", **files_of_lake.place(table.paths[0]))
 
 
 def _check_count(found: int, counted: int) -> None:

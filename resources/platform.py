@@ -61,7 +61,7 @@ class Platform:
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(self.settings.lake_folder, self.settings.table_prefix)
+        return Lake(self.settings.lake_folder, self.settings.table_prefix, self.settings.lake)
 
     @cached_property
     def serving(self) -> Serving:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -16,7 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resources.aws_settings import AwsSettings
 from resources.errors import UserError
+from resources.landing.address import S3Address as S3Address
 from resources.landing.shards import DateShards
 
 PREFIX = "STRANDLINE_"
@@ -28,34 +29,7 @@ class SettingsError(UserError):
     """A setting is missing or malformed. The message names the environment variable."""
 
 
-@dataclass(frozen=True)
-class S3Address:
-    """Where files land in a bucket: everything below a prefix, which is empty or ends with a slash."""
-
-    bucket: str
-    prefix: str = ""
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-    @classmethod
-    def parse(cls, text: str) -> S3Address:
-        """From ``s3://bucket[/prefix]``. Raises ValueError."""
-        match = re.fullmatch(r"s3://([A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9])(?:/(.*))?", text, re.DOTALL)
-        if match is None:
-            raise ValueError("expected s3://BUCKET or s3://BUCKET/PREFIX")
-        prefix = (match[2] or "").rstrip("/")
-        if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
-            raise ValueError("the prefix must have no empty part, '.' or '..' in it")
-        if not prefix.isprintable() or len(text.encode()) > _LONGEST_ADDRESS:
-            raise ValueError(f"use printable characters only, and at most {_LONGEST_ADDRESS} bytes")
-        return cls(match[1], f"{prefix}/" if prefix else "")
-
-
-_LONGEST_ADDRESS = 255
-
-
-class Settings(BaseSettings):
+class Settings(AwsSettings, BaseSettings):
     """Settings of one deployment. Each field is the variable ``STRANDLINE_<FIELD>`` in upper case."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")

@@ -13,6 +13,7 @@ from sensors.discovery import Discovery
 from sensors.lingering import look_while_idle
 from sensors.looking import plan_batches
 from sensors.run_limits import keep_run_limits
+from sensors.task_sizes import step_config, task_tags
 
 _RUN_ENDED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS}
 
@@ -38,8 +39,9 @@ def build_arrivals_sensor(
             context.log.warning(warning)
         if found.new_files:
             context.log.info(f"{len(found.new_files)} new files of {found.listed} keys")
-        for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
-            context.log.warning(f"run {run_id} is dead; its batch is taken back if it was not finished")
+        if platform.settings.runs_on == "machine":
+            for run_id in end_dead_runs(context.instance, source, platform.settings.lease_seconds):
+                context.log.warning(f"run {run_id} is dead; its batch is taken back if it was not finished")
         plan_batches(platform, source)
         keep_run_limits(context.instance, platform.settings, [source])
         batches = [batch for batch in due(platform.ledger, source.name) if _wants_run(context, platform, batch)]
@@ -47,7 +49,12 @@ def build_arrivals_sensor(
             return dg.SensorResult(skip_reason=_nothing_to_do(found, platform.landing.kind))
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=batch.next_run_key, partition_key=batch.partition, tags=run_tags(batch))
+                dg.RunRequest(
+                    run_key=batch.next_run_key,
+                    partition_key=batch.partition,
+                    tags={**run_tags(batch), **task_tags(platform.settings, batch)},
+                    run_config=step_config(platform.settings, batch),
+                )
                 for batch in batches
             ],
             dynamic_partitions_requests=[defs.partitions.build_add_request([batch.partition for batch in batches])],

@@ -1,5 +1,5 @@
 """Runs whose process is no more. Dagster's local launcher does not notice, and such a run would keep its place in the
-queue for ever."""
+queue for ever. Where runs are tasks of ECS, Dagster's run monitoring asks ECS."""
 
 from __future__ import annotations
 

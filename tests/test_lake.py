@@ -387,7 +387,7 @@ def test_metadata_kept_of_a_table_do_not_change_with_a_commit(table: Table) -> N
 
 
 def test_no_more_metadata_are_kept_than_are_worth_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.lake.catalog._MOST_KEPT", 2)
+    monkeypatch.setattr("resources.lake.folder_catalog._MOST_KEPT", 2)
     for name in ("a", "b", "c"):
         lake.ensure(TableName("toy", name), SCHEMA)
         assert lake.current_snapshot(TableName("toy", "a")) is None

@@ -63,6 +63,11 @@ def back_up(platform: Platform, sources: Sequence[FileSource], folder: Path) -> 
 
     Raises BackupFailed.
     """
+    if platform.lake.bucket is not None:
+        raise BackupFailed(
+            f"The lake is in {platform.lake.root}: a bucket keeps versions of its objects, and the database of the ledger "
+            "its own backups. Nothing was copied; docs/run-launching.md says how to go back to a moment."
+        )
     if folder.exists() and any(folder.iterdir()):
         raise BackupFailed(f"{folder} is not empty. Name a new folder for each backup.")
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
+from resources.lake import files as files_of_lake
 from resources.lake.lake import SnapshotGone, TableName
 from resources.lake.sql import rows_by_file
 from resources.ledger.aggregates import newest_publication
@@ -121,4 +121,4 @@ def _missing(platform: Platform, table: TableName, snapshot: int | None) -> list
         return ["(the table's own files)"]
     except SnapshotGone:
         return ["(its published snapshot)"]
-    return [path for path in paths if not Path(path.removeprefix("file://")).exists()]
+    return files_of_lake.missing(paths)

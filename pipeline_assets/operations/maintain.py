@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.shown_tables import shown_tables
 from pipeline_assets.source import FileSource
+from resources.lake import files as files_of_lake
 from resources.lake import maintenance as tables
 from resources.lake.lake import SnapshotGone, TableName
 from resources.ledger.aggregates import give_aggregate_back, snapshots_in_use, take_aggregate
@@ -222,10 +222,10 @@ def _expire_aggregates(platform: Platform, source: FileSource, run_id: str, done
 
 def _remove_unused(platform: Platform, source: FileSource, done: Upkeep) -> None:
     lake, age = platform.lake, timedelta(hours=platform.settings.lake_keep_hours)
-    notes = lake.folder / f"unused-{platform.settings.table_prefix}{source.name}.json"
+    notes = f"{lake.root}/unused-{platform.settings.table_prefix}{source.name}.json"
     noted: dict[str, float] = {}
-    with suppress(FileNotFoundError, ValueError):  # a note that is lost only makes files stay longer
-        noted = json.loads(notes.read_text())
+    with suppress(ValueError):  # a note that is lost only makes files stay longer
+        noted = json.loads(files_of_lake.read_small(notes) or b"{}")
     published = published_snapshots(platform.ledger, source.name)
     tables_of_files = shown_tables(platform, source, published)
     known = [name for name in (*tables_of_files, *(one.name for one in source.aggregates)) if name in published]
@@ -237,16 +237,11 @@ def _remove_unused(platform: Platform, source: FileSource, done: Upkeep) -> None
         if has_live_aggregate(platform.ledger, source.name, [name]):
             live.add(_AGGREGATE_FOLDER)
         used = tables.files_referred_to(lake, table)
-        delete, note = tables.pick_orphans(on_disk, used, live, noted, age)
-        for path in delete:
-            with suppress(FileNotFoundError):
-                size = Path(path).stat().st_size
-                Path(path).unlink()
-                done.deleted += 1
-                done.bytes_deleted += size
+        written = {address: one.written for address, one in on_disk.items()}
+        delete, note = tables.pick_orphans(written, used, live, noted, age)
+        done.deleted += files_of_lake.delete(delete)
+        done.bytes_deleted += sum(on_disk[address].size_bytes for address in delete)
         kept |= note
     done.unused = len(kept)
     if kept or noted:
-        aside = notes.with_suffix(".part")
-        aside.write_text(json.dumps(kept))
-        aside.replace(notes)
+        files_of_lake.write_small(notes, json.dumps(kept).encode())

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection
 
 from pipeline_assets.serving import Serving
+from resources.lake import files as files_of_lake
 from resources.lake.lake import TableName
 from resources.lake.sql import rows_of_table
 from resources.ledger.batches import Claim
@@ -42,7 +43,7 @@ class _PlacesLoad:
                 row
                 for path in data_files.get(table, [])
                 for row in pq.read_table(
-                    path.removeprefix("file://"), columns=list(columns), partitioning=None
+                    files_of_lake.path_in(path), columns=list(columns), partitioning=None, **files_of_lake.place(path)
                 ).to_pylist()
             ]
             for table, columns in _TABLES.items()

@@ -31,6 +31,10 @@ class NoSuchArchive(UserError):
     """There is no archive of that name and number. The message lists those there are."""
 
 
+class NoArchives(UserError):
+    """This lake has none. The message says what to do."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """What an archive holds. rows: by table."""
@@ -121,6 +125,8 @@ def restored_schema(lake: Lake, archive: Archive, table: str) -> pa.Schema | Non
 
 def erase_from_archives(lake: Lake, source: str, file_ids: Collection[str]) -> int:
     """Leave no row of the files in any archive of a source. The number of rows that went."""
+    if lake.bucket is not None:
+        return 0
     unwanted = pa.array(sorted(file_ids), pa.string())
     gone = 0
     for archive in archives(lake, source):
@@ -168,4 +174,9 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _folder(lake: Lake, source: str) -> Path:
+    if lake.bucket is not None:
+        raise NoArchives(
+            f"The lake is in {lake.root}, and archives of tables are made in a lake in a folder alone. Keep a copy by "
+            "`strandline export SOURCE FOLDER`."
+        )
     return lake.folder / _ARCHIVE / f"{lake.table_prefix}{source}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from resources.lake import files
 
 _GROUP_ROWS = 262_144
 """Small enough that a query that wants one parameter or key of a file passes over most of it."""
@@ -31,8 +31,7 @@ def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
     go evenly. The bytes of other floats are laid down place by place, which a compressor likes better (BYTE_STREAM_SPLIT), and counters as
     differences (DELTA_BINARY_PACKED).
     """
-    path = uri.removeprefix("file://")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.make_room(uri)
     kept = pa.schema(
         [
             field.with_type(given.type) if pa.types.is_dictionary(given.type) else field
@@ -42,7 +41,7 @@ def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
     looked_up = [field.name for field in schema if _is_looked_up(rows[field.name], field.type)]
     encodings = {field.name: _encoding(rows[field.name], field.type) for field in schema if field.name not in looked_up}
     pq.write_table(
-        rows.cast(kept), path, compression="zstd", row_group_size=_GROUP_ROWS, write_batch_size=_BATCH_ROWS,
+        rows.cast(kept), files.path_in(uri), **files.place(uri), compression="zstd", row_group_size=_GROUP_ROWS, write_batch_size=_BATCH_ROWS,
         max_rows_per_page=_PAGE_ROWS, use_dictionary=looked_up,
         column_encoding={name: one for name, one in encodings.items() if one} or None, store_schema=False,
     )  # fmt: skip

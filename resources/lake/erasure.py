@@ -5,19 +5,18 @@ Only the holder of the source's turn to commit may call what changes a table her
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.errors import UserError
+from resources.lake import files
 from resources.lake.lake import Lake, TableName
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 _TOMBSTONES = "forgotten"
-_PATH = "file://"
 
 
 class RowsLeft(UserError):
@@ -78,8 +77,7 @@ def purge(
         loaded = lake.catalog.load_table(lake.identifier(table))
     except (NoSuchTableError, FileNotFoundError):
         return 0
-    folder = Path(loaded.location().removeprefix(_PATH))
-    holding = {path for path in folder.rglob("*.parquet") if _holds(path, file_ids, batch_ids)}
+    holding = {path for path in _below(loaded.location(), ".parquet") if _holds(path, file_ids, batch_ids)}
     live = _live_data(lake, table, published)
     if holding & live:
         raise RowsLeft(
@@ -87,7 +85,7 @@ def purge(
             "by something else. Forget them again: strandline forget FILE_ID"
         )
     _expire_all_but(loaded, published)
-    return _delete(holding) + _delete_unreferenced_manifests(loaded, folder)
+    return files.delete(holding) + _delete_unreferenced_manifests(loaded)
 
 
 def purge_aggregate(lake: Lake, table: TableName, published: int | None) -> int:
@@ -98,30 +96,34 @@ def purge_aggregate(lake: Lake, table: TableName, published: int | None) -> int:
         loaded = lake.catalog.load_table(lake.identifier(table))
     except (NoSuchTableError, FileNotFoundError):
         return 0
-    folder = Path(loaded.location().removeprefix(_PATH))
     live = _live_data(lake, table, published)
     _expire_all_but(loaded, published)
-    unseen = {path for path in folder.rglob("*.parquet") if path not in live}
-    return _delete(unseen) + _delete_unreferenced_manifests(loaded, folder)
+    unseen = _below(loaded.location(), ".parquet") - live
+    return files.delete(unseen) + _delete_unreferenced_manifests(loaded)
 
 
-def _holds(path: Path, file_ids: Collection[str], batch_ids: Collection[str]) -> bool:
+def _below(folder: str, ending: str) -> set[str]:
+    return {files.local(one.address) for one in files.listing(folder) if one.address.endswith(ending)}
+
+
+def _holds(path: str, file_ids: Collection[str], batch_ids: Collection[str]) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
-        column = pq.read_table(path, columns=["file_id"], partitioning=None)["file_id"]
+        at, place = files.path_in(path), files.place(path)
+        column = pq.read_table(at, columns=["file_id"], partitioning=None, **place)["file_id"]
     except FileNotFoundError:
         return False
     except (pa.ArrowException, OSError):
-        return path.parent.name in batch_ids
+        return Path(path).parent.name in batch_ids
     wanted = pa.array(sorted(file_ids), pa.string())
     return bool(pc.any(pc.is_in(column.cast(pa.string()), value_set=wanted)).as_py())
 
 
-def _live_data(lake: Lake, table: TableName, published: int | None) -> set[Path]:
-    return {Path(path.removeprefix(_PATH)) for path in lake.data_files(table, published)}
+def _live_data(lake: Lake, table: TableName, published: int | None) -> set[str]:
+    return {files.local(path) for path in lake.data_files(table, published)}
 
 
 def _expire_all_but(table: Table, published: int | None) -> None:
@@ -136,42 +138,26 @@ def _expire_all_but(table: Table, published: int | None) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def _delete_unreferenced_manifests(table: Table, folder: Path) -> int:
+def _delete_unreferenced_manifests(table: Table) -> int:
     used = set()
     for snapshot in table.metadata.snapshots:
-        used.add(Path(snapshot.manifest_list.removeprefix(_PATH)))
-        used |= {Path(one.manifest_path.removeprefix(_PATH)) for one in snapshot.manifests(table.io)}
-    return _delete({path for path in (folder / "metadata").glob("*.avro") if path not in used})
-
-
-def _delete(paths: Collection[Path]) -> int:
-    for path in paths:
-        path.unlink(missing_ok=True)
-    return len(paths)
+        used.add(files.local(snapshot.manifest_list))
+        used |= {files.local(one.manifest_path) for one in snapshot.manifests(table.io)}
+    return files.delete(_below(f"{table.location()}/metadata", ".avro") - used)
 
 
 def keep_marks(lake: Lake, source: str, marks: Collection[str]) -> None:
     """Put tombstones beside the tables: an empty file each, named by the hash that it is."""
     if not marks:
         return
-    folder = _marks_folder(lake, source)
-    folder.mkdir(parents=True, exist_ok=True)
     for mark in marks:
-        (folder / mark).touch()
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.write_small(f"{_marks_folder(lake, source)}/{mark}", b"")
 
 
 def kept_marks(lake: Lake, source: str) -> set[str]:
     """The tombstones beside the tables of a source."""
-    try:
-        return {entry.name for entry in os.scandir(_marks_folder(lake, source))}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+    return {one.address.rpartition("/")[2] for one in files.listing(_marks_folder(lake, source))}
 
 
-def _marks_folder(lake: Lake, source: str) -> Path:
-    return lake.folder / _TOMBSTONES / f"{lake.table_prefix}{source}"
+def _marks_folder(lake: Lake, source: str) -> str:
+    return f"{lake.root}/{_TOMBSTONES}/{lake.table_prefix}{source}"

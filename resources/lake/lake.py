@@ -15,14 +15,17 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from resources.errors import PermanentFailure, TransientFailure, UserError
+from resources.lake import files
+from resources.lake.catalogs import folder_catalog, glue_catalog
+from resources.landing.address import S3Address
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.catalog import MetastoreCatalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
@@ -73,28 +76,24 @@ class Committed:
 
 
 class Lake:
-    """The tables of one namespace. Opens its catalog at first use."""
+    """The tables of one namespace, in a folder, or in a bucket with AWS Glue as their catalog. Opens its catalog at first use."""
 
-    def __init__(self, folder: Path, table_prefix: str = "") -> None:
+    def __init__(self, folder: Path, table_prefix: str = "", bucket: S3Address | None = None) -> None:
         self.folder = folder
         self.table_prefix = table_prefix
+        self.bucket = bucket
 
     def __repr__(self) -> str:
-        return f"Lake({self.folder})"
+        return f"Lake({self.bucket or self.folder})"
+
+    @property
+    def root(self) -> str:
+        """The address that the lake's files are below."""
+        return f"file://{self.folder}" if self.bucket is None else str(self.bucket)
 
     @cached_property
-    def catalog(self) -> SqlCatalog:
-        from sqlalchemy import event
-
-        from resources.lake.catalog import LakeCatalog
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        catalog = LakeCatalog(
-            "lake", uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=f"file://{self.folder / 'warehouse'}"
-        )
-        event.listen(catalog.engine, "connect", _wait_for_other_writers)
-        catalog.engine.dispose()
-        return catalog
+    def catalog(self) -> MetastoreCatalog:
+        return folder_catalog(self.folder) if self.bucket is None else glue_catalog(self.root)
 
     def close(self) -> None:
         if "catalog" in self.__dict__:
@@ -137,7 +136,8 @@ class Lake:
                 self.catalog.create_namespace(identifier[0])
             try:
                 properties = {**_TABLE_PROPERTIES, **labels}
-                loaded = self.catalog.create_table(identifier, schema, properties=properties)
+                place = None if self.bucket is None else self.location(table)
+                loaded = self.catalog.create_table(identifier, schema, location=place, properties=properties)
             except TableAlreadyExistsError:
                 loaded = self.catalog.load_table(identifier)
         if is_rewritten:
@@ -239,13 +239,13 @@ class Lake:
         if snapshot_id is None:
             return True
         try:
-            files = self.data_files(table, snapshot_id)
+            paths = self.data_files(table, snapshot_id)
         except (NoSuchTableError, SnapshotGone):
             return False
         except FileNotFoundError:
             self.catalog.drop_table(self.identifier(table))
             return False
-        return all(Path(path.removeprefix("file://")).exists() for path in files)
+        return not files.missing(paths)
 
     def data_files(self, table: TableName, snapshot_id: int | None, batch_id: str | None = None) -> list[str]:
         """Paths of the Parquet files that a snapshot is made of, all or those that may hold rows of one batch.
@@ -298,6 +298,8 @@ class Lake:
     def location(self, table: TableName) -> str:
         """Where the table's files lie, also before it is made."""
         namespace, name = self.identifier(table)
+        if self.bucket is not None:
+            return f"{self.root}/{namespace}/{name}"
         return f"file://{self.folder / 'warehouse' / namespace / name}"
 
 
@@ -319,13 +321,6 @@ def _of_files(file_ids: Collection[str]) -> BooleanExpression:
 def new_data_file(folder: str, batch_id: str) -> str:
     """A path for a data file that no other attempt writes."""
     return f"{folder}/{batch_id}/{uuid.uuid4().hex}.parquet"
-
-
-def _wait_for_other_writers(dbapi_connection: Any, _record: Any) -> None:
-    cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=60000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
 
 
 def set_back(name: TableName, table: Table, base: int | None, knows_batch: Callable[[str], bool]) -> None:

@@ -6,7 +6,6 @@ when readers see merged files, is the ledger's to say (`pipeline_assets.operatio
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from resources.lake import files
+from resources.lake.files import local
 from resources.lake.lake import BATCH_LABEL, Lake, SnapshotGone, TableName, new_data_file, set_back
 
 if TYPE_CHECKING:
@@ -80,19 +81,19 @@ def count_small(lake: Lake, table: TableName, snapshot_id: int | None, target_by
     if snapshot is None:
         raise SnapshotGone(f"The table {table} has no snapshot {snapshot_id} (any more).")
     summary = snapshot.summary
-    files, size = (int((summary and summary[name]) or 0) for name in ("total-data-files", "total-files-size"))
-    return small_beyond(files, size, target_bytes)
+    count, size = (int((summary and summary[name]) or 0) for name in ("total-data-files", "total-files-size"))
+    return small_beyond(count, size, target_bytes)
 
 
-def small_beyond(files: int, size_bytes: int, target_bytes: int) -> int:
+def small_beyond(count: int, size_bytes: int, target_bytes: int) -> int:
     """How many of so many data files of so many bytes in all are more than may be large."""
-    return max(0, files - size_bytes * _LEAST_PART // target_bytes)
+    return max(0, count - size_bytes * _LEAST_PART // target_bytes)
 
 
-def groups_to_merge(files: Iterable[DataFile], target_bytes: int) -> list[list[DataFile]]:
+def groups_to_merge(data_files: Iterable[DataFile], target_bytes: int) -> list[list[DataFile]]:
     """Files to be merged with each other: small ones, of like size, neighbours by name (so by time: batch ids sort so)."""
     tiers: dict[int, list[DataFile]] = {}
-    for file in files:
+    for file in data_files:
         if file.size_bytes < _SMALL * target_bytes:
             tiers.setdefault((max(file.size_bytes, 1).bit_length() - 1) // (_TIER.bit_length() - 1), []).append(file)
     groups: list[list[DataFile]] = []
@@ -117,23 +118,22 @@ def merge(lake: Lake, table: TableName, group: Sequence[DataFile]) -> Merged:
     loaded = lake.catalog.load_table(lake.identifier(table))
     schema = loaded.schema().as_arrow()
     uri = new_data_file(f"{loaded.location()}/data", COMPACTED)
-    path = Path(local(uri))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_room(uri)
     written = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(files.path_in(uri), schema, compression="zstd", **files.place(uri)) as writer:
         for part in _row_groups(_rows(group, schema)):
             writer.write_table(part)
             written += part.num_rows
     wanted = sum(file.rows for file in group)
     if written != wanted:
-        path.unlink()
+        files.delete([uri])
         raise RuntimeError(f"merging {len(group)} data files of {table} gave {written} rows instead of {wanted}")
     return Merged(tuple(group), uri)
 
 
 def _rows(group: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.Table]:
     for file in group:
-        with pq.ParquetFile(local(file.path)) as opened:
+        with pq.ParquetFile(files.path_in(file.path), **files.place(file.path)) as opened:
             for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE):
                 rows = pa.Table.from_batches([batch])
                 # A column that was added after the file was written has no values there.
@@ -220,24 +220,9 @@ def expire(lake: Lake, table: TableName, *, keep: Collection[int | None], age: t
     return len(old)
 
 
-def files_on_disk(lake: Lake, table: TableName) -> dict[str, float]:
-    """Every file in the table's folder with its time of writing (seconds since 1970), also those nothing refers to."""
-    found: dict[str, float] = {}
-    folders = [local(lake.location(table))]
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-                continue
-            try:
-                found[entry.path] = entry.stat(follow_symlinks=False).st_mtime
-            except FileNotFoundError:
-                continue
-    return found
+def files_on_disk(lake: Lake, table: TableName) -> dict[str, files.FileInLake]:
+    """Every file in the table's folder by its address, also those nothing refers to."""
+    return {one.address: one for one in files.listing(lake.location(table))}
 
 
 def files_referred_to(lake: Lake, table: TableName) -> set[str]:
@@ -259,10 +244,6 @@ def _referred_to(loaded: Table) -> Iterator[str]:
             seen.add(manifest.manifest_path)
             for entry in manifest.fetch_manifest_entry(loaded.io, discard_deleted=True):
                 yield local(entry.data_file.file_path)
-
-
-def local(uri: str) -> str:
-    return uri.removeprefix("file://")
 
 
 def pick_orphans(

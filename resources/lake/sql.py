@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from resources.errors import UserError
+from resources.lake import files
 from resources.lake.lake import Lake, SnapshotGone, TableName
 from resources.ledger import Ledger
 from resources.ledger.products import PRODUCT_COLUMNS, select_products
@@ -159,7 +160,7 @@ def select_rows(connection: DuckDBPyConnection, schema: pa.Schema, paths: Sequen
     columns = ", ".join(f'"{name}"' for name in schema.names)
     body = f"SELECT * FROM {empty}"
     if paths:
-        listed = ", ".join("'" + path.removeprefix("file://").replace("'", "''") + "'" for path in paths)
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files.let_read(connection, paths))
         body += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name=true)"
     return f"SELECT {columns} FROM ({body})"
 
@@ -203,10 +204,11 @@ def rows_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str
     """Batch and number of rows of every file in a snapshot of a table, by file id, counted from the Parquet files."""
     import duckdb
 
-    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    paths = lake.data_files(table, snapshot)
     if not paths:
         return {}
     with duckdb.connect() as connection:
+        paths = files.let_read(connection, paths)
         counted = connection.execute(
             "SELECT file_id, max(batch_id), count(*) FROM read_parquet(?) GROUP BY file_id", [paths]
         ).fetchall()
@@ -258,10 +260,11 @@ def keys_by_file(lake: Lake, table: TableName, snapshot: int | None) -> dict[str
     """The key of every file in a snapshot of a table that has the column `source_key`."""
     import duckdb
 
-    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    paths = lake.data_files(table, snapshot)
     if not paths:
         return {}
     with duckdb.connect() as connection:
+        paths = files.let_read(connection, paths)
         return dict(
             connection.execute(
                 "SELECT file_id, max(source_key) FROM read_parquet(?) GROUP BY file_id", [paths]
@@ -273,10 +276,11 @@ def files_of_value(lake: Lake, table: TableName, snapshot: int | None, column: s
     """The files with a value in a column of a table, by id, and whether they have other values in it, too."""
     import duckdb
 
-    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot)]
+    paths = lake.data_files(table, snapshot)
     if not paths:
         return {}
     with duckdb.connect() as connection:
+        paths = files.let_read(connection, paths)
         return dict(
             connection.execute(
                 f"""SELECT file_id, bool_or("{column}"::VARCHAR IS DISTINCT FROM ?) FROM read_parquet(?, union_by_name=true)
@@ -320,10 +324,11 @@ def _count_rows(
 ) -> dict[str, int]:
     import duckdb
 
-    paths = [path.removeprefix("file://") for path in lake.data_files(table, snapshot, batch_id)]
+    paths = lake.data_files(table, snapshot, batch_id)
     if not paths:
         return {}
     with duckdb.connect() as connection:
+        paths = files.let_read(connection, paths)
         counted = connection.execute(
             f"SELECT file_id, count(*) FROM read_parquet(?) WHERE {condition} GROUP BY file_id", [paths, value]
         ).fetchall()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
+from resources.lake import files as files_of_lake
 from resources.serving import wire
 from resources.serving.averages import NewPrices, average_touched, begin
 from resources.serving.copying import copy_into
@@ -32,7 +33,7 @@ Rows: TypeAlias = Any
 def rows_of_files(paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of data files of `rates.prices`, some at a time."""
     for path in paths:
-        with pq.ParquetFile(path.removeprefix("file://")) as file:
+        with pq.ParquetFile(files_of_lake.path_in(path), **files_of_lake.place(path)) as file:
             yield from file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS))
 
 

@@ -1,0 +1,1 @@
+"""How a run becomes a task of ECS."""
