@@ -18,6 +18,8 @@ from deploy.aws.deployment import WrongContext
 NAME = "strandline-account"
 REPOSITORY = "strandline"
 _ISSUER = "token.actions.githubusercontent.com"
+STAGING = "staging"
+"""The namespace whose golden files a release is judged by (`.github/workflows/deploy.yml`)."""
 _QUALIFIER = "hnb659fds"
 """Of the roles that `cdk bootstrap` makes: its own default."""
 _UNTAGGED_DAYS = Duration.days(30)
@@ -123,6 +125,11 @@ def _may_release() -> list[iam.PolicyStatement]:
         allow(
             ["s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket"],
             [f"arn:{Aws.PARTITION}:s3:::strandline-branch-*"],
+        ),
+        # The golden files of the regression land in staging from outside; no task may write there.
+        allow(
+            ["s3:ListBucket", "s3:GetObject", "s3:PutObject"],
+            [f"arn:{Aws.PARTITION}:s3:::strandline-{STAGING}-*landing*"],
         ),
         allow(
             ["ecs:UpdateService", "ecs:RunTask", "ecs:StopTask", "ecs:DescribeTasks", "ecs:ListTasks", "ecs:TagResource",

@@ -1,4 +1,4 @@
-"""What cfn-lint and checkov have to say of every template: nothing, but where a waiver says why."""
+"""What linters have to say of templates, workflows and the Dockerfile: nothing, but where a waiver says why."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from deploy.tests.template import Template
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_cfn_lint_finds_nothing(paths: Mapping[str, Path]) -> None:
@@ -70,3 +73,18 @@ def test_every_waiver_says_why(templates: Mapping[str, Template]) -> None:
                 assert len(waived["comment"].split()) >= 5, (name, waived)
                 seen += 1
     assert seen
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("zizmor", "--offline", "--no-progress", ".github/workflows"),
+        ("hadolint", "deploy/Dockerfile"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_workflows_and_image_pass_their_linters(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

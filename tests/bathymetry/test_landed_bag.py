@@ -145,6 +145,10 @@ def _elsewhere(root: Any) -> None:
         (_drop("metadata"), "bag_structure", "has no metadata"),
         (_replace("elevation", np.zeros((3, 4), "f4")), "bag_structure", "expected the same of all"),
         (_replace("metadata", np.frombuffer(b"no xml", "S1")), "bag_metadata", "is no XML"),
+        (
+            _replace("metadata", np.frombuffer(b'<smXML:MD_Metadata xmlns:smXML="http://metadata.dgiwg.org/smXML"/>', "S1")),
+            "bag_metadata", "since version 1.5",
+        ),
         (_replace("metadata", np.zeros(9, "f8")), "damaged_bag", "expected text"),
         (_text(b"<gmi:MI_Metadata", b"<!DOCTYPE x [<!ENTITY a 'b'>]><gmi:MI_Metadata"), "bag_metadata", "document type"),
         (_text(b"PROJCS[", b"NONSENSE["), "bag_metadata", "expected a WKT that PROJ knows"),

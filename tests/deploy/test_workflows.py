@@ -113,21 +113,11 @@ def test_production_comes_after_the_regression_on_staging() -> None:
     assert order == ["infrastructure", "release", "regression"]
 
 
-def lint(tool: str, *arguments: str) -> None:
-    found = shutil.which(tool, path=f"{ROOT / '.venv-deploy' / 'bin'}:{ROOT / '.venv' / 'bin'}") or shutil.which(tool)
-    if found is None:
-        pytest.skip(f"{tool} is not installed here; make setup-deploy")
-    done = subprocess.run([found, *arguments], cwd=ROOT, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_actionlint_finds_nothing() -> None:
-    lint("actionlint", "-no-color", *map(str, WORKFLOWS))
-
-
-def test_zizmor_finds_nothing() -> None:
-    lint("zizmor", "--offline", "--no-progress", str(Path(".github/workflows")))
-
-
-def test_hadolint_finds_nothing() -> None:
-    lint("hadolint", "deploy/Dockerfile")
+    found = shutil.which("actionlint")
+    if found is None:
+        pytest.skip("actionlint is not installed here, and no package of PyPI has it")
+    done = subprocess.run(
+        [found, "-no-color", *map(str, WORKFLOWS)], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

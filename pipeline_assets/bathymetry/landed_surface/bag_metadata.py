@@ -47,6 +47,9 @@ class BagMetadata:
         return (east - west) / self.cell[0], (north - south) / self.cell[1]
 
 
+_OLD = "smXML"
+
+
 def xml_root(data: bytes) -> Element:
     """The root of the document. Refused `bag_metadata` unless it is XML, of some size, that declares no entities."""
     from xml.etree import ElementTree
@@ -68,6 +71,13 @@ def xml_root(data: bytes) -> Element:
 def read_metadata(data: bytes) -> BagMetadata:
     """What the XML says of grid and CRS. Refused `bag_metadata` that names what is missing or cannot be."""
     root = xml_root(data)
+    if _OLD in root.tag or any(_OLD in child.tag for child in root):
+        raise Refused(
+            "bag_metadata",
+            "The metadata of the BAG are written as in version 1.4 and before (smXML), which is not read; expected ISO 19139 as "
+            "since version 1.5. Write it anew, such as by gdal_translate -of BAG, or send the surface as GeoTIFF.",
+            location="BAG_root/metadata",
+        )
     sizes: dict[str, int] = {}
     cells: dict[str, float] = {}
     for axis in root.iter(f"{GMD}MD_Dimension"):
