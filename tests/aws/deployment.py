@@ -99,12 +99,12 @@ class Deployment:
             config = config.replace(usual, shorter)
         (self.home / "dagster.yaml").write_text(config)
 
-    def release(self, image: str) -> None:
+    def release(self, image: str, module: str = "tests.toy_definitions") -> None:
         """Register the image's task definition, then let new services take the place of the old ones: runs that are under
         way are nobody's concern here."""
         self.definition = self.cloud.register(image, self.environment, self._secrets)
         self.stop_services()
-        code = ["dagster", "api", "grpc", "-m", "tests.toy_definitions", "-h", "127.0.0.1", "-p", str(self._port)]
+        code = ["dagster", "api", "grpc", "-m", module, "-h", "127.0.0.1", "-p", str(self._port)]
         begun = time.monotonic()
         self._start("code", code)
         self.wait(self._answers, 300, "the code location answers")
