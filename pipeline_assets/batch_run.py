@@ -110,6 +110,9 @@ def _claim_and_run(
             heartbeat.keep(claimed.lease)
             return _run_claimed(context, claimed, heartbeat)
     except Exception as error:
+        if _hides_interruption(error) and hold_when_stopped():
+            give_up("stopped", f"run {run_id} was canceled by a person", hold=True, backoff=False)
+            raise
         hold = kind_of(error) is FailureKind.PERMANENT
         give_up("held" if hold else "failed", redact(in_words(error, batch_id))[:_LONGEST_ERROR], hold=hold)
         raise
@@ -118,6 +121,11 @@ def _claim_and_run(
         why = f"run {run_id} was {'canceled by a person' if hold else 'stopped'}"
         give_up("stopped", why, hold=hold, backoff=False)
         raise
+
+
+def _hides_interruption(error: Exception) -> bool:
+    """Whether an error is what compiled code made of an interruption; pydantic's does so, and names it in the text."""
+    return any(name in str(error) for name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"))
 
 
 def _give_back(platform: Platform, claimed: Claim, error: str, *, hold: bool = False, backoff: bool = True) -> None:

@@ -213,6 +213,22 @@ def test_a_run_that_a_person_stops(platform: Platform, put: Put, hold: bool) -> 
     assert visible(platform) == {"toy/a": [1.0]}
 
 
+def test_a_stop_that_compiled_code_made_an_error_of(platform: Platform, put: Put) -> None:
+    put("toy/a", toy(1))
+    batch = next_batch(platform)
+
+    class Stopping(Silent):
+        def progress(self, *args: Any) -> None:
+            raise ValueError("Error building `literal` serializer:\n  DagsterExecutionInterruptedError: ")
+
+    with pytest.raises(ValueError, match="serializer"):
+        batch_run.run_batch(
+            platform, TOY, NoConfig(), batch.batch_id, "run-1", Stopping(), hold_when_stopped=lambda: True
+        )
+    assert count_by_state(platform.ledger) == {"held": 1}
+    assert get_batch(platform.ledger, batch.batch_id).error == "run run-1 was canceled by a person"
+
+
 def test_stopping_ends_readers_at_work(platform: Platform, put: Put) -> None:
     put("toy/a", toy(1))
     put("toy/b", toy("hang"))

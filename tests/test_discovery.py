@@ -139,15 +139,15 @@ def test_what_the_time_did_not_suffice_for_is_found_later(
     version_of = FolderStore.version_of
 
     def slow(self: FolderStore, look: Look) -> str:
-        time.sleep(0.05)
+        time.sleep(0.1)
         return version_of(self, look)
 
     monkeypatch.setattr(FolderStore, "version_of", slow)
-    found = [look(budget=0.4)]
+    found = [look(budget=1.0)]
     assert 0 < len(found[0].new_files) < 20
     assert found[0].unsettled == 20 - len(found[0].new_files)
     while sum(len(one.new_files) for one in found) < 20 and len(found) < 20:
-        found.append(look(budget=0.4))
+        found.append(look(budget=1.0))
     assert len(known(platform)) == 20
     assert look().new_files == []
 
