@@ -26,9 +26,9 @@ demo: setup
 dev: setup
 	@$(BIN)/strandline dev $(OPTIONS)
 
-# Two at once: most tests wait for processes. A file's tests stay together, for they share servers.
+# Three at once, also on two cores: most tests wait for processes. A file's tests stay together, for they share servers.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not aws" $(OPTIONS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long and not aws" $(OPTIONS)
 
 # What is left out above: whole deployments, kills, benchmarks and documents carried out, each many seconds.
 test-long: setup
