@@ -40,7 +40,7 @@ test-deploy: setup-deploy
 
 # Servers, a daemon and tasks that really run, with faults: docs/run-launching.md says what it proves.
 test-aws: setup
-	$(BIN)/python -m pytest tests/aws -m aws --timeout 600 $(OPTIONS)
+	$(BIN)/python -m pytest tests/aws -m "aws and not long" --timeout 600 $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)
