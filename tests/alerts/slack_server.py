@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests.local_server import serving
 
 TOKEN = "xoxb-canary-0123456789-do-not-show"
 CHANNEL = "C0ALERTS"
@@ -103,14 +104,6 @@ def slack_server() -> Iterator[Slack]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    slack.url = f"http://127.0.0.1:{server.server_address[1]}/api"
-    try:
+    with serving(Handler) as address:
+        slack.url = f"{address}/api"
         yield slack
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import stat
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,6 +26,7 @@ from deploy.release.infrastructure import App
 from deploy.release.progress import Progress
 from deploy.release.stack import images_in
 from tests.deploy.aws_server import REGISTRY, Aws, image
+from tests.local_server import serving
 
 DIGEST = f"sha256:{'c' * 64}"
 
@@ -194,15 +194,9 @@ def wire() -> Iterator[Wire]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as address:
+        made.url = address
+        yield made
 
 
 def test_one_comment_that_is_replaced(wire: Wire) -> None:
