@@ -18,6 +18,7 @@ LONG = (
     "tests/crash/test_kill.py::test_killed_while_updating_aggregates",
     "tests/deploy/test_deployment.py::test_a_run_ends_on_the_image_that_it_began_with",
     "tests/deploy/test_deployment.py::test_each_role_starts_and_is_healthy",
+    "tests/deploy/test_image_twice.py::test_two_builds_of_a_commit_are_one_image",
     "tests/deploy/test_regression.py::test_every_answer_is_as_known",
     "tests/ecg/test_detector.py::test_what_beats_every_200_ms_breaks_no_memory",
     "tests/health/test_jobs.py",
