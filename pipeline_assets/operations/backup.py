@@ -135,10 +135,11 @@ def as_place(text: str | Path) -> str:
 def _new_place(platform: Platform, to: str | Path) -> str:
     place = as_place(to)
     landing = platform.settings.landing_folder or platform.settings.landing
-    for what, own in (("the lake", platform.lake.root), ("the landing store", str(landing))):
-        if _is_within(place, local(own)) or _is_within(local(own), place):
+    for what, address in (("the lake", platform.lake.root), ("the landing store", str(landing))):
+        own = address if is_remote(address) else str(Path(local(address)).resolve())
+        if _is_within(place, own) or _is_within(own, place):
             raise BackupFailed(
-                f"{place} is {what} ({local(own)}), or one lies in the other: the backup would be taken for a part of it. "
+                f"{place} is {what} ({own}), or one lies in the other: the backup would be taken for a part of it. "
                 "Name a place apart from it. Nothing was copied."
             )
     with said(f"{place} could not be listed"):

@@ -169,6 +169,14 @@ def test_progress_is_shown(drained: Platform, tmp_path: Path, monkeypatch: pytes
     assert "copied to the backup, 0 MB" in terminal.getvalue()
 
 
+def test_a_folder_in_the_lake_is_refused(drained: Platform, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(drained.lake.folder)
+    for folder in (drained.lake.folder, tmp_path / "link" / "backup", drained.settings.home):
+        with pytest.raises(BackupFailed, match=r"is the lake \(.*/lake\), or one lies in the other"):
+            back_up(drained, [TOY], folder)
+    assert not (drained.lake.folder / "backup").exists()
+
+
 def test_a_folder_that_is_not_empty_is_refused(drained: Platform, tmp_path: Path) -> None:
     (tmp_path / "backup").mkdir()
     (tmp_path / "backup" / "mine").write_text("precious")
