@@ -4,6 +4,7 @@ release comes in between. What is AWS here is an imitation; docs/run-launching.m
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +33,19 @@ FIRST, SECOND = "registry/strandline@sha256:" + "1" * 64, "registry/strandline@s
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[Cloud]:
+def _can_be_told_to_stop() -> Iterator[None]:
+    """Jobs that a shell has in its background ignore SIGINT, and so does what they start. Dagster takes SIGTERM as it finds
+    SIGINT, so that its services would end by SIGKILL alone."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="module")
+def account(_can_be_told_to_stop: None) -> Iterator[Cloud]:
     with (
         tempfile.TemporaryDirectory(prefix="strandline-aws-") as folder,
         pytest.MonkeyPatch.context() as patches,
