@@ -119,9 +119,8 @@ class Watched:
         for run in self.instance.get_runs(RunsFilter(job_name="toy_ingest")):
             if run.tags.get(BATCH_TAG) in batches:
                 parts.append(f"--- run {run.run_id}: {run.status.value}, tags {dict(run.tags)}")
-                parts += [
-                    one.message or str(one.dagster_event) for one in self.instance.all_logs(run.run_id)[-_EVENTS_TOLD:]
-                ]
+                events = self.instance.all_logs(run.run_id)[-_EVENTS_TOLD:]
+                parts += [f"{one.dagster_event_type}: {one.message}" for one in events]
         return "\n".join([*parts, self.deployment.says()])
 
     def _files(self) -> list[Any]:
