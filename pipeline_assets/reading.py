@@ -34,7 +34,7 @@ from pipeline_assets.reading_units import (
 )
 from pipeline_assets.source import FileSource, Reader, Table
 from pipeline_assets.validation import violations
-from resources.lake.data_files import write_data_file
+from resources.lake.data_files import Layout, layout_of, write_data_file
 from resources.lake.lake import new_data_file
 from resources.landing.store import Fetcher
 from resources.ledger.batches import ClaimedFile
@@ -127,8 +127,12 @@ def read_slice(task: SliceTask) -> SliceResult:
     accepted = _refuse_invalid(task, accepted, result)
     writing: list[tuple[str, list[Future[str]]]] = []
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as threads:
-        for table, rows in _largest_first(task.source.tables, accepted):
-            written = [threads.submit(_write, task, table, piece) for piece in _pieces(rows)]
+        to_write = [
+            (table, rows, threads.submit(layout_of, rows, arrow_schema(table.schema)))
+            for table, rows in _largest_first(task.source.tables, accepted)
+        ]
+        for table, rows, layout in to_write:
+            written = [threads.submit(_write, task, table, piece, layout.result()) for piece in _pieces(rows)]
             writing.append((table.name, written))
         result.data_files = {name: [one.result() for one in written] for name, written in writing}
     for good in accepted:
@@ -255,9 +259,9 @@ def _pieces(rows: pa.Table) -> Iterator[pa.Table]:
     return (rows.slice(at, size) for at in range(0, rows.num_rows, size))
 
 
-def _write(task: SliceTask, table: Table, rows: pa.Table) -> str:
+def _write(task: SliceTask, table: Table, rows: pa.Table, layout: Layout) -> str:
     uri = new_data_file(task.folders[table.name], task.batch_id)
-    write_data_file(uri, rows, arrow_schema(table.schema))
+    write_data_file(uri, rows, arrow_schema(table.schema), layout)
     return uri
 
 
