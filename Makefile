@@ -14,7 +14,7 @@ help:
 	@echo "make test-long   the tests that take many seconds each (half an hour)"
 	@echo "make test-deploy  set up CDK and its linters, hold the templates for AWS against what is promised of them"
 	@echo "make test-aws    runs as tasks of an imitated ECS: from an object in a bucket to rows (minutes)"
-	@echo "make check   lint, types, import rules, tests: what CI runs"
+	@echo "make check   lint, types, import rules, tests: what CI runs, and beside it test-deploy and test-aws"
 	@echo "make bench   measure against named peers (minutes)"
 	@echo "make soak    five toy sources under a steady load for 30 minutes: what is lost, what grows"
 	@echo "make lock    pin the requirements anew"
@@ -40,7 +40,7 @@ test-deploy: setup-deploy
 
 # Servers, a daemon and tasks that really run, with faults: docs/run-launching.md says what it proves.
 test-aws: setup
-	$(BIN)/python -m pytest tests/aws -m "aws and not long" --timeout 600 $(OPTIONS)
+	$(BIN)/python -m pytest tests/aws -m "aws and not long" --timeout 900 $(OPTIONS)
 
 bench: setup
 	$(BIN)/python -m bench $(OPTIONS)

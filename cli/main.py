@@ -244,23 +244,23 @@ def prune(days: int | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("place", metavar="FOLDER|s3://BUCKET/PREFIX")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def backup(folder: Path, as_json: bool) -> None:
-    """Copy ledger and lake into a new FOLDER, as of one moment, while batches run. docs/operations.md says how to restore."""
-    from dataclasses import asdict
+def backup(place: str, as_json: bool) -> None:
+    """Copy ledger and lake to a new place, as of one moment, while batches run. docs/operations.md says how to restore."""
+    from cli.backup import run_backup
 
-    from pipeline_assets.operations.backup import back_up
-    from pipeline_assets.registry import SOURCES
+    run_backup(_platform(), place, as_json=as_json)
 
-    done = back_up(_platform(), SOURCES, folder)
-    if as_json:
-        click.echo(json.dumps(asdict(done)))
-    else:
-        size = f"{done.size_bytes / 1e6:,.1f} MB"
-        click.echo(
-            f"{done.folder}: the ledger and {done.files:,} files of the lake, {size}; to be restored to {done.home}"
-        )
+
+@main.command()
+@click.argument("place", metavar="FOLDER|s3://BUCKET/PREFIX")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restore(place: str, as_json: bool) -> None:
+    """Bring a lake in a bucket back to what a backup holds, after its ledger. docs/operations.md has all steps."""
+    from cli.backup import run_restore
+
+    run_restore(_platform(), place, as_json=as_json)
 
 
 @main.command()

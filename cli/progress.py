@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -62,3 +64,31 @@ class BarReporter:
         if message != self._last_said:
             self._last_said = message
             _log.info(message)
+
+
+@contextmanager
+def bar_for_files(what: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Shows how many files of how many are done, and their bytes, to whom it is told: on standard error."""
+    bar: Progress | None = None
+    if sys.stderr.isatty() and not is_json():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bar = Progress(*columns, console=Console(stderr=True))
+        task = bar.add_task(what, total=None)
+    next_line = time.monotonic() + _LINE_EVERY_SECONDS
+
+    def tell(done: int, total: int, size: int) -> None:
+        nonlocal next_line
+        if bar is not None:
+            bar.update(task, completed=done, total=total, description=f"{what}, {size / 1e6:,.0f} MB")
+        elif done == total or time.monotonic() >= next_line:
+            next_line = time.monotonic() + _LINE_EVERY_SECONDS
+            _log.info(
+                "%d of %d files %s, %.1f MB", done, total, what, size / 1e6,
+                extra={"files": total, "copied": done, "bytes": size},
+            )  # fmt: skip
+
+    if bar is None:
+        yield tell
+        return
+    with bar:
+        yield tell

@@ -49,15 +49,18 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             knows_batch=partial(is_known, ledger),
         )
         tables: dict[str, Committed] = {}
-        for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
-            name = TableName(source.name, table)
-            before, used = base.get(table), in_use.get(table, set())
-            added = work.data_files.get(table, [])
-            committed = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
-            if change.unwanted:
-                built = committed.snapshot_id
-                committed = write(name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used)
-            tables[table] = committed
+        with platform.lake.together():
+            for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
+                name = TableName(source.name, table)
+                before, used = base.get(table), in_use.get(table, set())
+                added = work.data_files.get(table, [])
+                committed = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
+                if change.unwanted:
+                    built = committed.snapshot_id
+                    committed = write(
+                        name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used
+                    )
+                tables[table] = committed
         heartbeat.stop()
         publish(
             ledger,

@@ -145,12 +145,12 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
         context = replace(context, config=source.prepare(platform, context.config))
     context = _adapted(context, None) or context
     source = context.source
-    folders = _folders(platform, source)
     picture, picture_key = None, None
     if claimed.files:
         settings = platform.settings
         workers = min(settings.workers, len(claimed.files))
         with ReaderPool(workers, settings.file_memory_mb, preload_for(source, len(claimed.files))) as pool:
+            folders = _folders(platform, source)
             work = _read_all(context, claimed, folders, pool)
             while (again := _adapted(context, work.data_files.keys())) is not None:
                 context, folders = again, _folders(platform, again.source)
@@ -163,6 +163,7 @@ def _run_claimed(context: BatchContext, claimed: Claim, heartbeat: Heartbeat) ->
             picture, picture_key = _picture(context, claimed, work, pool)
     else:
         context.reporter.say(f"batch {claimed.batch.batch_id} owns no files: all were superseded or are gone")
+        _folders(platform, source)
         work = Work()
         tables = commit(context, claimed, work, heartbeat)
     report = _report(claimed, work, tables, time.monotonic() - started, picture, picture_key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ from pipeline_assets.reading_units import (
 )
 from pipeline_assets.source import FileSource, Reader, Table
 from pipeline_assets.validation import violations
-from resources.lake.data_files import write_data_file
+from resources.lake.data_files import Layout, layout_of, write_data_file
 from resources.lake.lake import new_data_file
 from resources.landing.store import Fetcher
 from resources.ledger.batches import ClaimedFile
@@ -42,7 +42,7 @@ from resources.ledger.publishing import Outcome, Refusal
 from resources.ledger.states import FileState
 from resources.logs import bound
 
-_FILE_ROWS = 1_048_576
+_FILE_ROWS = 524_288
 """Larger tables become several data files, so that they are written, and later read, side by side."""
 _WRITERS = 2
 
@@ -127,11 +127,13 @@ def read_slice(task: SliceTask) -> SliceResult:
     accepted = _refuse_invalid(task, accepted, result)
     writing: list[tuple[str, list[Future[str]]]] = []
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as threads:
-        for table in task.source.tables:
-            parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
-            if sum(part.num_rows for part in parts):
-                written = [threads.submit(_write, task, table, piece) for piece in _pieces(concat(parts))]
-                writing.append((table.name, written))
+        to_write = [
+            (table, rows, threads.submit(layout_of, rows, arrow_schema(table.schema)))
+            for table, rows in _largest_first(task.source.tables, accepted)
+        ]
+        for table, rows, layout in to_write:
+            written = [threads.submit(_write, task, table, piece, layout.result()) for piece in _pieces(rows)]
+            writing.append((table.name, written))
         result.data_files = {name: [one.result() for one in written] for name, written in writing}
     for good in accepted:
         rows = {name: part.num_rows for name, part in good.tables.items()}
@@ -240,6 +242,16 @@ def _refuse_invalid(task: SliceTask, accepted: list[_Accepted], result: SliceRes
     return [good for good in accepted if good.files[0].file_id not in refused]
 
 
+def _largest_first(tables: Sequence[Table], accepted: Sequence[_Accepted]) -> list[tuple[Table, pa.Table]]:
+    """Tables with their rows of all files, without those that have none; small ones fill what is left of the writers' time."""
+    found = []
+    for table in tables:
+        parts = [good.tables[table.name] for good in accepted if table.name in good.tables]
+        if sum(part.num_rows for part in parts):
+            found.append((table, concat(parts)))
+    return sorted(found, key=lambda one: one[1].num_rows, reverse=True)
+
+
 def _pieces(rows: pa.Table) -> Iterator[pa.Table]:
     """The rows of one data file each, of about equal size."""
     count = -(-rows.num_rows // _FILE_ROWS)
@@ -247,9 +259,9 @@ def _pieces(rows: pa.Table) -> Iterator[pa.Table]:
     return (rows.slice(at, size) for at in range(0, rows.num_rows, size))
 
 
-def _write(task: SliceTask, table: Table, rows: pa.Table) -> str:
+def _write(task: SliceTask, table: Table, rows: pa.Table, layout: Layout) -> str:
     uri = new_data_file(task.folders[table.name], task.batch_id)
-    write_data_file(uri, rows, arrow_schema(table.schema))
+    write_data_file(uri, rows, arrow_schema(table.schema), layout)
     return uri
 
 

@@ -63,6 +63,9 @@ class ReaderPool:
             raise PoolError(_cannot_start(error)) from error
 
     def __enter__(self) -> ReaderPool:
+        # Processes begin now, not with the first call: there may be something left to do before it.
+        if not self._pool.active:
+            raise PoolError("reader processes cannot be started")
         return self
 
     def __exit__(

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 LONG = (
-    "tests/aws/test_runs_on_ecs.py::test_a_task_that_is_told_to_stop_is_replaced",
-    "tests/aws/test_runs_on_ecs.py::test_each_step_in_a_task_of_its_own",
+    "tests/aws/test_runs_on_ecs.py::test_aggregates_follow_in_a_task_on_demand",
     "tests/bathymetry/test_as_caris_grids.py::test_surveys_are_gridded_as_caris_was_told_to",
     "tests/bathymetry/test_caris_survey.py::test_a_survey_that_is_read_again",
     "tests/bathymetry/test_caris_survey.py::test_an_acceptance_runs_every_command",
@@ -18,6 +17,7 @@ LONG = (
     "tests/crash/test_kill.py::test_killed_while_updating_aggregates",
     "tests/deploy/test_deployment.py::test_a_run_ends_on_the_image_that_it_began_with",
     "tests/deploy/test_deployment.py::test_each_role_starts_and_is_healthy",
+    "tests/deploy/test_image_twice.py::test_two_builds_of_a_commit_are_one_image",
     "tests/deploy/test_regression.py::test_every_answer_is_as_known",
     "tests/ecg/test_detector.py::test_what_beats_every_200_ms_breaks_no_memory",
     "tests/health/test_jobs.py",

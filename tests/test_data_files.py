@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_assets.columns import FEW, concat, decoded
+from resources.lake import data_files
 from resources.lake.data_files import write_data_file
 
 SCHEMA = pa.schema(
@@ -125,3 +126,13 @@ def test_files_whose_texts_came_in_different_forms_go_together() -> None:
     assert decoded(together)["it"].type == pa.string()
     assert decoded(together)["it"].to_pylist() == ["a", "b", "a", "c", None]
     assert concat([pa.table({"it": ["x"]})] * 2).schema.types == [pa.string()], "plain text stays plain"
+
+
+@given(sizes=st.lists(st.integers(0, 400), min_size=1, max_size=6), wanted=st.integers(1, 300))
+def test_what_is_looked_at_is_spread_over_all_chunks(sizes: list[int], wanted: int) -> None:
+    ends = np.cumsum(sizes)
+    chunks = [pa.array(np.arange(end - size, end, dtype=np.float64)) for size, end in zip(sizes, ends, strict=True)]
+    found = data_files._spread(pa.chunked_array(chunks, type=pa.float64()), wanted).to_numpy()
+    total = int(ends[-1])
+    expected = np.arange(total) if total <= wanted else np.linspace(0, total - 1, wanted).astype(np.int64)
+    np.testing.assert_array_equal(found, expected)

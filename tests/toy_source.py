@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,10 +87,20 @@ def read(file: LandedFile, config: NoConfig) -> list[float]:
     if command == "slow":
         time.sleep(float(lines[0][1]))
         lines = lines[1:]
+    if command == "gate":
+        _wait_at(Path(lines[0][1]))
+        lines = lines[1:]
     try:
         return [float(line[0]) for line in lines]
     except ValueError as error:
         raise Refused("not_a_number", f"{error}", location="row 1") from error
+
+
+def _wait_at(gate: Path) -> None:
+    """Say in this folder that a reader came here, and wait until it may go on."""
+    (gate / "reached").touch()
+    while not (gate / "open").exists():
+        time.sleep(0.05)
 
 
 def derive(values: list[float], config: NoConfig) -> dict[str, object]:

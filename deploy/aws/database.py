@@ -24,8 +24,8 @@ _KEY = "Encrypted with the service's key; a key of its own would guard it from n
 
 
 class DatabaseServer(Construct):
-    """RDS, not Aurora: one instance of the smallest class is a fifth of Aurora's smallest that never sleeps, and a
-    standby in a second zone takes over by itself where the profile wants one."""
+    """RDS, not Aurora: the smallest instance costs a quarter of the least of Aurora that is awake, and a standby in a second
+    zone takes over by itself where the profile wants one (docs/decisions/0016-the-database-on-aws.md)."""
 
     def __init__(self, scope: Construct, deployment: Deployment, network: Network) -> None:
         super().__init__(scope, "Database")

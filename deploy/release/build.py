@@ -36,9 +36,10 @@ def build_command(
     if tool == "docker":
         if volumes:
             raise ReleaseError("docker builds take no volumes; use --with buildah")
-        # Without provenance the digest is that of the image alone.
+        # Without provenance the digest is that of the image alone. The files of its layers get the time of the commit, too.
         return [
-            "docker", "buildx", "build", "--provenance=false", "--sbom=false", "--load", *arguments,
+            "docker", "buildx", "build", "--provenance=false", "--sbom=false",
+            "--output", "type=docker,rewrite-timestamp=true", *arguments,
             "--file", f"{root}/{DOCKERFILE}", "--tag", tag, str(root),
         ]  # fmt: skip
     if tool == "buildah":

@@ -1,4 +1,4 @@
-"""QARTOD tests for all casts of a file at once. Pure numpy.
+"""QARTOD tests for all casts of a file at once. Arrays in, arrays out.
 
 Manual: U.S. IOOS QARTOD, Real-Time Quality Control of In-situ Temperature and Salinity Data 2.1 (2020),
 https://doi.org/10.25923/x02m-m555. The tests are those of the library ioos_qc, cast by cast; a test of this module holds
@@ -8,6 +8,7 @@ them against it. They are done here for many casts in one pass, which a call for
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 GOOD, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
@@ -107,14 +108,26 @@ def flat_line(
     steps = median_steps(axis, starts) if steps is None else steps
     casts = np.cumsum(starts)[begins] - 1
     for length, flag in zip(lengths, (SUSPECT, FAIL), strict=True):
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             counts = np.where(steps > 0, np.minimum(length / steps, len(values)), 0).astype(np.int64)
         needed = counts[casts]
-        for at in np.flatnonzero((needed >= 1) & (ends - begins >= needed)):
-            begin, end, count = int(begins[at]), int(ends[at]), int(needed[at])
-            run = np.lib.stride_tricks.sliding_window_view(values[begin : end + 1], count + 1)
-            flags[begin + count : end + 1][run.max(axis=1) - run.min(axis=1) < tolerance] = flag
+        long = (needed >= 1) & (ends - begins >= needed)
+        for count in np.unique(needed[long]):
+            of_count = long & (needed == count)
+            flags[_flat(values, begins[of_count], ends[of_count], int(count), tolerance)] = flag
     return flags
+
+
+def _flat(
+    values: Values, begins: NDArray[np.int64], ends: NDArray[np.int64], count: int, tolerance: float
+) -> NDArray[np.int64]:
+    """Positions within runs, from begins to ends, of values that differ by less from all of the `count` before them."""
+    lengths = ends - begins + 1
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    within = np.arange(int(lengths.sum())) - np.repeat(firsts, lengths)
+    rows = within + np.repeat(begins, lengths)
+    window = pd.Series(values[rows]).rolling(count + 1)
+    return rows[(within >= count) & ((window.max() - window.min()).to_numpy() < tolerance)]
 
 
 def median_steps(axis: Values, starts: NDArray[np.bool_]) -> Values:

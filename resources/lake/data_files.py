@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,13 +27,33 @@ _OFTEN_NEW, _COMES_AGAIN = 0.95, 0.25
 _MOSTLY = 0.5
 
 
-def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
-    """Write rows as a table of the lake wants them. Text may be a dictionary, and is then not decoded on the way.
+@dataclass(frozen=True)
+class Layout:
+    """How each column of a table is laid down: those that are looked up in a dictionary, and the encodings of others."""
+
+    looked_up: tuple[str, ...]
+    encodings: Mapping[str, str]
+
+
+def layout_of(rows: pa.Table, schema: pa.Schema) -> Layout:
+    """The layout that suits the rows.
 
     Texts are laid down as dictionaries, and floats that come again and again, such as counts of a converter in mV, unless they
     go evenly. The bytes of other floats are laid down place by place, which a compressor likes better (BYTE_STREAM_SPLIT), and counters as
     differences (DELTA_BINARY_PACKED).
     """
+    looked_up = [field.name for field in schema if _is_looked_up(rows[field.name], field.type)]
+    others = [field for field in schema if field.name not in looked_up]
+    encodings = {field.name: encoding for field in others if (encoding := _encoding(rows[field.name], field.type))}
+    return Layout(tuple(looked_up), encodings)
+
+
+def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema, layout: Layout | None = None) -> None:
+    """Write rows as a table of the lake wants them. Text may be a dictionary, and is then not decoded on the way.
+
+    layout: of the rows; of all of them, where these are a piece.
+    """
+    layout = layout or layout_of(rows, schema)
     files.make_room(uri)
     kept = pa.schema(
         [
@@ -38,12 +61,10 @@ def write_data_file(uri: str, rows: pa.Table, schema: pa.Schema) -> None:
             for field, given in zip(schema, rows.schema, strict=True)
         ]
     )
-    looked_up = [field.name for field in schema if _is_looked_up(rows[field.name], field.type)]
-    encodings = {field.name: _encoding(rows[field.name], field.type) for field in schema if field.name not in looked_up}
     pq.write_table(
         rows.cast(kept), files.path_in(uri), **files.place(uri), compression="zstd", row_group_size=_GROUP_ROWS, write_batch_size=_BATCH_ROWS,
-        max_rows_per_page=_PAGE_ROWS, use_dictionary=looked_up,
-        column_encoding={name: one for name, one in encodings.items() if one} or None, store_schema=False,
+        max_rows_per_page=_PAGE_ROWS, use_dictionary=list(layout.looked_up), column_encoding=dict(layout.encodings) or None,
+        store_schema=False,
     )  # fmt: skip
 
 
@@ -62,7 +83,17 @@ def _spread(column: pa.ChunkedArray, rows: int) -> pa.ChunkedArray:
     """So many of the values, evenly spread; all of them if they are fewer."""
     if len(column) <= rows:
         return column
-    return column.take(pa.array(np.linspace(0, len(column) - 1, rows).astype(np.int64)))
+    wanted = np.linspace(0, len(column) - 1, rows).astype(np.int64)
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    of_chunks = np.split(wanted, np.searchsorted(wanted, ends[:-1]))
+    # From the chunks one by one: Arrow would make one of them all first.
+    return pa.chunked_array(
+        [
+            chunk.take(pa.array(of_chunk - (end - len(chunk))))
+            for chunk, of_chunk, end in zip(column.chunks, of_chunks, ends, strict=True)
+        ],
+        type=column.type,
+    )
 
 
 def _goes_evenly(column: pa.ChunkedArray) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.table import Table
-from sqlalchemy import bindparam, select
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import CommitTableResponse, Table
+from sqlalchemy import bindparam, select, update
 
 if TYPE_CHECKING:
-    from pyiceberg.table import CommitTableResponse
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
     from pyiceberg.typedef import Identifier
@@ -24,6 +27,31 @@ _LOCATION = select(IcebergTables.metadata_location).where(
     IcebergTables.table_namespace == bindparam("namespace"),
     IcebergTables.table_name == bindparam("name"),
 )
+
+
+_MOVE = (
+    update(IcebergTables)
+    .where(
+        IcebergTables.catalog_name == bindparam("catalog"),
+        IcebergTables.table_namespace == bindparam("namespace"),
+        IcebergTables.table_name == bindparam("name"),
+        IcebergTables.metadata_location == bindparam("before"),
+    )
+    .values(metadata_location=bindparam("after"), previous_metadata_location=bindparam("before"))
+)
+
+
+@dataclass
+class _Moved:
+    """A table whose metadata are written, and of which the database does not know yet."""
+
+    before: str
+    after: str
+    metadata: TableMetadata
+
+
+class _Block(local):
+    moved: dict[tuple[str, str], _Moved] | None = None
 
 
 class LakeCatalog(SqlCatalog):
@@ -38,10 +66,34 @@ class LakeCatalog(SqlCatalog):
         super().__init__(name, **properties)
         self._kept: OrderedDict[str, tuple[_Signature, TableMetadata]] = OrderedDict()
         self._lock = Lock()
+        self._block = _Block()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is committed to tables within the block, by this thread, becomes theirs at its end, in one transaction of the
+        database: of all tables, or of none. Raises CommitFailedException if one of them was committed to meanwhile."""
+        moved = self._block.moved = {}
+        try:
+            yield
+            self._move(moved)
+        finally:
+            self._block.moved = None
+
+    def _move(self, moved: dict[tuple[str, str], _Moved]) -> None:
+        with self.engine.begin() as connection:
+            for (namespace, name), one in moved.items():
+                given = {"catalog": self.name, "namespace": namespace, "name": name}
+                if connection.execute(_MOVE, {**given, "before": one.before, "after": one.after}).rowcount < 1:
+                    raise CommitFailedException(f"Table has been updated by another process: {namespace}.{name}")
 
     def load_table(self, identifier: str | Identifier) -> Table:
         namespace, name = self.namespace_from(identifier), self.table_name_from(identifier)
-        given = {"catalog": self.name, "namespace": self.namespace_to_string(namespace), "name": name}
+        key = (self.namespace_to_string(namespace), name)
+        if self._block.moved is not None and key in self._block.moved:
+            moved = self._block.moved[key]
+            io = self._load_file_io(moved.metadata.properties, moved.after)
+            return Table((*namespace, name), moved.metadata, moved.after, io, self)
+        given = {"catalog": self.name, "namespace": key[0], "name": name}
         with self.engine.connect() as connection:
             location = connection.scalar(_LOCATION, given)
         metadata = self._known(location) if location else None
@@ -55,9 +107,30 @@ class LakeCatalog(SqlCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        response = super().commit_table(table, requirements, updates)
+        if self._block.moved is None:
+            response = super().commit_table(table, requirements, updates)
+        else:
+            response = self._commit_later(table, requirements, updates, self._block.moved)
         self._keep(response.metadata_location, response.metadata)
         return response
+
+    def _commit_later(
+        self,
+        table: Table,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+        moved: dict[tuple[str, str], _Moved],
+    ) -> CommitTableResponse:
+        """As `SqlCatalog.commit_table`, but for the database's part, which the end of the block does."""
+        current = self.load_table(table.name())
+        new = self._update_and_stage_table(current, table.name(), requirements, updates)
+        if new.metadata == current.metadata:
+            return _response(current.metadata, current.metadata_location)
+        self._write_metadata(new.metadata, new.io, new.metadata_location)
+        key = (self.namespace_to_string(self.namespace_from(table.name())), self.table_name_from(table.name()))
+        before = moved[key].before if key in moved else current.metadata_location
+        moved[key] = _Moved(before, new.metadata_location, new.metadata)
+        return _response(new.metadata, new.metadata_location)
 
     def _known(self, location: str) -> TableMetadata | None:
         with self._lock:
@@ -85,3 +158,7 @@ def _signature(location: str) -> _Signature | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _response(metadata: TableMetadata, location: str) -> CommitTableResponse:
+    return CommitTableResponse(metadata=metadata, metadata_location=location)  # type: ignore[call-arg]  # by its alias too

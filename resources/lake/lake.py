@@ -9,13 +9,13 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
+
+    from resources.lake.folder_catalog import LakeCatalog
 
 _SNAPSHOT_AGE = timedelta(minutes=10)
 _SNAPSHOTS_BEFORE_EXPIRY = 20
@@ -94,6 +96,13 @@ class Lake:
     @cached_property
     def catalog(self) -> MetastoreCatalog:
         return folder_catalog(self.folder) if self.bucket is None else glue_catalog(self.root)
+
+    def together(self) -> AbstractContextManager[None]:
+        """A block whose commits take effect at its end, and together; in AWS Glue, which knows no such thing, each by itself.
+
+        Raises CommitFailedException at its end if something else committed to one of the tables.
+        """
+        return nullcontext() if self.bucket is not None else cast("LakeCatalog", self.catalog).together()
 
     def close(self) -> None:
         if "catalog" in self.__dict__:

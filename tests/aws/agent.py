@@ -25,8 +25,8 @@ from tests.crash.sessions import own_environment
 from tests.log_lines import ROOT
 
 _LOOK_EVERY_SECONDS = 0.1
-_GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL; ECS gives 30 and more."""
+_GRACE_SECONDS = 120.0
+"""Between SIGTERM and SIGKILL, as the run's task definition has it."""
 _HOST_NAMES = """
 import os, socket
 name = os.environ.get("EMULATED_HOST_NAME")
@@ -61,8 +61,22 @@ class Ran:
         found: dict[str, Any] = self.task.overrides["containerOverrides"][0]
         return found
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs, and of a task that never started."""
+        return None if self.process is None else self.process.poll()
+
     def says(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else "(nothing)"
+
+    def state(self) -> str:
+        """In a line, as ECS tells it."""
+        tags = {one["key"]: one["value"] for one in self.task.tags}
+        return (
+            f"{self.arn.rpartition('/')[2]} {tags.get('dagster/job_name')} of run {tags.get('dagster/run_id')} on {self.image[-8:]} "
+            f"{self.task.capacity_provider_name}: {self.task.status}, wanted {self.task.desired_status}, exit code {self.exit_code}, "
+            f"{self.task.stopped_reason or 'no reason given'}"
+        )
 
 
 class Agent:
@@ -95,13 +109,15 @@ class Agent:
 
     def kill(self, ran: Ran, stop_code: str, reason: str) -> None:
         """End a task as the loss of its machine does: at once, all of it."""
-        assert ran.process is not None
+        assert ran.process is not None, f"it never started: {ran.state()}"
+        assert ran.exit_code is None, f"it has ended by itself: {ran.state()}"
         ran.task.stop_code, ran.task.stopped_reason = stop_code, reason
         _signal(ran.process, signal.SIGKILL)
 
     def interrupt(self, ran: Ran) -> None:
         """Tell a task to stop, as Spot does two minutes ahead."""
-        assert ran.process is not None
+        assert ran.process is not None, f"it never started: {ran.state()}"
+        assert ran.exit_code is None, f"it has ended by itself: {ran.state()}"
         ran.task.stop_code = "SpotInterruption"
         ran.task.stopped_reason = "Your Spot Task was interrupted."
         _signal(ran.process, signal.SIGTERM)
@@ -165,6 +181,7 @@ class Agent:
             return
         container = one.task.containers[0]
         if container.last_status != "STOPPED":
+            _signal(one.process, signal.SIGKILL)  # with its first process all of a container ends
             container.exitCode = 128 - code if code < 0 else code
             container.last_status = "STOPPED"
             if not one.task.stopped_reason:

@@ -4,6 +4,7 @@ that really executes the tasks. docs/run-launching.md says what this cannot show
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ def cloud(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     monkeypatch.setattr(EC2ContainerServiceResponse, "run_task", run_task)
     # Else each look at a task would bring it nearer to its end.
     state_manager.set_transition("ecs::task", {"progression": "manual", "times": 1_000_000})
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each call would hide what a failed test says
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from dagster import DagsterInstance, DagsterRun, RunsFilter
+import psycopg2
 
 from resources.platform import Platform
 from resources.settings import Settings
@@ -24,14 +26,17 @@ from tests.log_lines import ROOT
 AWS_FOLDER = ROOT / "deploy/aws"
 PASSWORD = "planted-7c1b55"
 """The server takes any; it must show nowhere."""
-_SHORTER = {
-    # So that what takes a quarter of an hour on AWS can be waited for.
-    "poll_interval_seconds: 30": "poll_interval_seconds: 2",
+_MORE_OFTEN = {
+    # How often is looked, so that nobody waits for it. How long is waited until something is given up stays as deployed: no
+    # time-out may depend on how busy this machine is.
+    "poll_interval_seconds: 30": "poll_interval_seconds: 1",
     "dequeue_interval_seconds: 2": "dequeue_interval_seconds: 1",
     "upload_interval: 60": "upload_interval: 5",
 }
-_START_SECONDS = 25
-_QUIET_START_SECONDS = 8.0
+_LONGEST_SECONDS = 240.0
+"""What has not come by then never will: on a quiet machine nothing takes a tenth of it."""
+_STOP_SECONDS = 30.0
+"""Between SIGTERM and SIGKILL, as ECS has it where a service says nothing."""
 
 
 class Deployment:
@@ -43,12 +48,12 @@ class Deployment:
     def __init__(self, cloud: Cloud, folder: Path, postgresql: str, database: str, s3: str) -> None:
         self.cloud, self.folder = cloud, folder
         self.definition = ""
+        self._database = database
+        self._released: dict[str, str] = {}
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         self._port = servers.free_ports(1)[0]
         self.home = folder / "dagster_home"
         self.home.mkdir()
-        self.patience = 1.0
-        """how much slower than a quiet machine this one is, by the time that its code location took to start"""
         self._configure()
         workspace = (AWS_FOLDER / "workspace.yaml").read_text()
         (folder / "workspace.yaml").write_text(workspace.replace("port: 4000", f"port: {self._port}"))
@@ -79,7 +84,13 @@ class Deployment:
             "STRANDLINE_QUEUE_URL": cloud.queue_url,
             "STRANDLINE_LISTING_INTERVAL_SECONDS": "900",
             "STRANDLINE_RUNS_ON": "ecs",
+            "STRANDLINE_LEASE_SECONDS": "300",
             "STRANDLINE_WORKERS": "1",
+            # A file may wait for its test to let it go on.
+            "STRANDLINE_FILE_TIMEOUT_SECONDS": "900",
+            # Else each test would be beside an update of the aggregates after the one before.
+            "STRANDLINE_AGGREGATE_QUIET_SECONDS": "3600",
+            "STRANDLINE_AGGREGATE_DELAY_SECONDS": "3600",
             "STRANDLINE_LOG_FORMAT": "text",
             "STRANDLINE_LAKE": "s3://lake/tables",
         }
@@ -93,37 +104,38 @@ class Deployment:
 
     def _configure(self) -> None:
         config = (AWS_FOLDER / "dagster.yaml").read_text()
-        start = f"start_timeout_seconds: {int(_START_SECONDS * self.patience)}"
-        for usual, shorter in {**_SHORTER, "start_timeout_seconds: 900": start}.items():
+        for usual, more_often in _MORE_OFTEN.items():
             assert config.count(usual) == 1, usual
-            config = config.replace(usual, shorter)
+            config = config.replace(usual, more_often)
         (self.home / "dagster.yaml").write_text(config)
 
-    def release(self, image: str, module: str = "tests.toy_definitions") -> None:
+    def release(self, image: str, module: str = "tests.toy_definitions", **settings: str) -> None:
         """Register the image's task definition, then let new services take the place of the old ones: runs that are under
-        way are nobody's concern here."""
-        self.definition = self.cloud.register(image, self.environment, self._secrets)
+        way are nobody's concern here. settings: what is other than usual."""
+        self._released = {**self.environment, **settings}
+        self.definition = self.cloud.register(image, self._released, self._secrets)
         self.stop_services()
         code = ["dagster", "api", "grpc", "-m", module, "-h", "127.0.0.1", "-p", str(self._port)]
-        begun = time.monotonic()
         self._start("code", code)
-        self.wait(self._answers, 300, "the code location answers")
-        self.patience = max(1.0, (time.monotonic() - begun) / _QUIET_START_SECONDS)
-        self._configure()
+        try:
+            self.wait(self._answers, "the code location answers")
+        except AssertionError as error:
+            error.add_note(self.says())  # no test has begun that could tell it
+            raise
         self._start("daemon", ["dagster-daemon", "run", "-w", str(self.folder / "workspace.yaml")])
 
     def _answers(self) -> bool:
         try:
             socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
         except OSError:
-            assert self._services["code"].poll() is None, _end_of(self.folder / "code.log")
+            assert self._services["code"].poll() is None, "the code location has ended"
             return False
         return True
 
     def _start(self, name: str, command: list[str]) -> None:
         mine = {name: value for name, value in own_environment().items() if not name.startswith("AWS_")}
         environment = {
-            **mine, **self.environment, **self._secret_values,
+            **mine, **self._released, **self._secret_values,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DAGSTER_HOME": str(self.home),
             "DAGSTER_CODE_HOST": "127.0.0.1",
@@ -140,7 +152,7 @@ class Deployment:
                 process.send_signal(signal.SIGTERM)
         for process in self._services.values():
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 pass
             finally:
@@ -157,26 +169,40 @@ class Deployment:
         }
         return Platform(Settings.model_validate(fields))
 
-    def runs(self, instance: DagsterInstance, **tags: str) -> list[DagsterRun]:
-        """Newest first."""
-        return list(instance.get_runs(RunsFilter(job_name="toy_ingest", tags=tags)))
+    def set_back_start(self, run_id: str, by: timedelta) -> None:
+        """Let a run's start be so much longer ago to Dagster, so that nobody waits until it has taken too long."""
+        connection = psycopg2.connect(
+            host=self.environment["PGHOST"], user="postgres", password=PASSWORD, dbname=self._database
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE event_logs SET timestamp = timestamp - %s WHERE run_id = %s AND dagster_event_type = 'PIPELINE_STARTING'",
+                (by, run_id),
+            )
+            assert cursor.rowcount == 1, f"run {run_id} has {cursor.rowcount} events of its start"
+        connection.close()
 
-    def wait(self, condition: Any, seconds: float, what: str) -> Any:
-        """What a condition gives as soon as that is something. Fails with what the services said last."""
-        deadline = time.monotonic() + seconds * self.patience
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+        """What a condition gives as soon as that is something."""
+        deadline = time.monotonic() + _LONGEST_SECONDS
         while not (found := condition()):
             if self.cloud.agent.failed is not None:
                 raise self.cloud.agent.failed
-            if time.monotonic() > deadline:
-                said = [f"--- {name}\n{_end_of(self.folder / f'{name}.log')}" for name in ("code", "daemon")]
-                said += [f"--- task {one.arn}\n{one.says()}" for one in self.cloud.agent.ran[-2:]]
-                raise AssertionError(f"not within {seconds:g} s: {what}\n" + "\n".join(said))
+            assert time.monotonic() < deadline, f"waited for {_LONGEST_SECONDS:g} s: {what}"
             time.sleep(0.2)
         return found
 
+    def says(self) -> str:
+        """What to look at when something did not happen: the tasks, and the last words of services and tasks."""
+        tasks = self.cloud.agent.ran
+        parts = ["tasks so far:", *(one.state() for one in tasks)]
+        parts += [f"--- {name}\n{_end_of(self.folder / f'{name}.log')}" for name in ("code", "daemon")]
+        parts += [f"--- task {one.state()}\n{one.says()}" for one in tasks[-4:]]
+        return "\n".join(parts)
+
 
 def _end_of(log: Path) -> str:
-    return log.read_text(errors="replace")[-4000:] if log.exists() else "(nothing)"
+    return log.read_text(errors="replace")[-8000:] if log.exists() else "(nothing)"
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:

@@ -4,8 +4,11 @@ release comes in between. What is AWS here is an imitation; docs/run-launching.m
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,23 +18,34 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from resources.lake import files
-from tests.aws.agent import Ran
+from resources.lake.sql import list_tables
 from tests.aws.cloud import Cloud, cloud
 from tests.aws.deployment import PASSWORD, Deployment
+from tests.aws.watched import Watched, provider
 from tests.landing import servers
-from tests.running import states, toy, visible
+from tests.running import rows_of, states, visible
 from tests.toy_source import lines_of
 
 pytestmark = pytest.mark.aws
 
 FIRST, SECOND = "registry/strandline@sha256:" + "1" * 64, "registry/strandline@sha256:" + "2" * 64
 """Images are not pulled here: the task definitions name them, and every task runs this checkout."""
-SLOW_SECONDS = 6
-_ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[Cloud]:
+def _can_be_told_to_stop() -> Iterator[None]:
+    """Jobs that a shell has in its background ignore SIGINT, and so does what they start. Dagster takes SIGTERM as it finds
+    SIGINT, so that its services would end by SIGKILL alone."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="module")
+def account(_can_be_told_to_stop: None) -> Iterator[Cloud]:
     with (
         tempfile.TemporaryDirectory(prefix="strandline-aws-") as folder,
         pytest.MonkeyPatch.context() as patches,
@@ -80,65 +94,6 @@ def instance(deployment: Deployment) -> Iterator[DagsterInstance]:
             yield made
 
 
-class Watched:
-    """What a test asks of the deployment."""
-
-    def __init__(self, deployment: Deployment, instance: DagsterInstance) -> None:
-        self.deployment, self.instance, self.cloud = deployment, instance, deployment.cloud
-        self.platform = deployment.platform()
-        self.tasks_before = len(self.cloud.agent.ran)
-
-    def land(self, name: str, *values: float | str) -> str:
-        key = f"toy/{name}"
-        self.cloud.put(key, toy(*values))
-        return key
-
-    def wait_for_rows(self, seconds: float = 90, **wanted: list[float]) -> None:
-        expected = {f"toy/{name}": values for name, values in wanted.items()}
-
-        def there() -> bool:
-            try:
-                shown = visible(self.platform)
-            except (AssertionError, KeyError):  # it asks several times, and something was published in between
-                return False
-            return all(shown.get(key) == values for key, values in expected.items())
-
-        self.deployment.wait(there, seconds, f"rows of {sorted(expected)}")
-        for key in expected:
-            assert states(self.platform)[key] == "committed"
-
-    @property
-    def tasks(self) -> list[Ran]:
-        """Those of the platform's batches since the test began."""
-        return [one for one in self.cloud.agent.ran[self.tasks_before :] if self.run_of(one).job_name == "toy_ingest"]
-
-    def run_of(self, task: Ran) -> Any:
-        run_id = next(tag["value"] for tag in task.task.tags if tag["key"] == "dagster/run_id")
-        run = self.instance.get_run_by_id(run_id)
-        assert run is not None
-        return run
-
-    def wait_for_task(self, number: int, what: str, seconds: float = 60) -> Ran:
-        def there() -> Ran | None:
-            return self.tasks[number] if len(self.tasks) > number else None
-
-        found: Ran = self.deployment.wait(there, seconds, what)
-        return found
-
-    def wait_until_reading(self, task: Ran) -> None:
-        """Until the batch is claimed and its slow file is being read."""
-
-        def is_reading() -> bool:
-            return "running" in states(self.platform).values()
-
-        self.deployment.wait(is_reading, 60, f"task {task.arn} reads")
-
-    def wait_until_ended(self, task: Ran) -> Any:
-        return self.deployment.wait(
-            lambda: run if (run := self.run_of(task)).status in _ENDED else None, 60, f"the run of {task.arn} ends"
-        )
-
-
 @pytest.fixture
 def watched(deployment: Deployment, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     for name, value in deployment.environment.items():
@@ -148,18 +103,15 @@ def watched(deployment: Deployment, instance: DagsterInstance, monkeypatch: pyte
         cached.cache_clear()
     made = Watched(deployment, instance)
     yield made
+    made.leave()
     made.platform.close()
-
-
-def provider(task: Ran) -> str:
-    return str(task.task.capacity_provider_name)
 
 
 def test_an_object_becomes_rows(watched: Watched) -> None:
     watched.land("one", 1, 2)
     watched.land("two", 3)
     watched.wait_for_rows(one=[1, 2], two=[3])
-    first = watched.tasks[0]
+    first = watched.tasks_of("one")[0]
     run = watched.wait_until_ended(first)
     assert run.status == DagsterRunStatus.SUCCESS
     # On Spot, and as large as the table of sizes says for a few bytes.
@@ -168,24 +120,26 @@ def test_an_object_becomes_rows(watched: Watched) -> None:
     assert (overrides["cpu"], overrides["memory"]) == ("1024", "4096")
     assert overrides["ephemeralStorage"] == {"sizeInGiB": 21}
     assert first.image == FIRST
-    watched.deployment.wait(lambda: first.task.status == "STOPPED", 20, "the task ends")
+    watched.deployment.wait(lambda: first.task.status == "STOPPED", "the task ends")
     assert first.task.containers[0].exitCode == 0
-    watched.deployment.wait(lambda: watched.cloud.messages() == 0, 20, "the messages are deleted")
+    watched.deployment.wait(lambda: watched.cloud.messages() == 0, "the messages are deleted")
     # What whoever may describe tasks can read, and what ECS limits.
     said = json.dumps(overrides)
     assert PASSWORD not in said
     assert PASSWORD not in json.dumps([first.task.tags, dict(run.tags)])
     assert len(said) <= 8192 * 0.75, "little is left of what ECS takes"
-    assert PASSWORD not in "".join(one.says() for one in watched.tasks)
+    assert PASSWORD not in "".join(one.says() for one in watched.tasks_of("one") + watched.tasks_of("two"))
 
 
 def test_a_killed_task_is_replaced(watched: Watched) -> None:
     """Its machine is gone in the middle of a batch: the same run goes on in another task, on demand; every row is there once."""
-    watched.land("killed", f"slow,{SLOW_SECONDS}", 5, 6)
-    lost = watched.wait_for_task(0, "a task")
-    watched.wait_until_reading(lost)
+    gate = watched.gate("killed")
+    watched.land("killed", gate.line, 5, 6)
+    lost = watched.wait_for_task("killed", 0, "a task")
+    watched.wait_until_reading(gate)
     watched.cloud.agent.kill(lost, "SpotInterruption", "Your Spot Task was interrupted.")
-    second = watched.wait_for_task(1, "another task takes its place")
+    gate.open()
+    second = watched.wait_for_task("killed", 1, "another takes its place")
     assert lost.task.containers[0].exitCode == 137
     assert watched.run_of(second).run_id == watched.run_of(lost).run_id
     assert (provider(lost), provider(second)) == ("FARGATE_SPOT", "FARGATE")
@@ -195,11 +149,15 @@ def test_a_killed_task_is_replaced(watched: Watched) -> None:
 
 def test_a_task_that_is_told_to_stop_is_replaced(watched: Watched) -> None:
     """As Spot does two minutes ahead. The worker gives its batch back and ends with 0, as if all were well."""
-    watched.land("told", f"slow,{SLOW_SECONDS}", 7)
-    told = watched.wait_for_task(0, "a task")
-    watched.wait_until_reading(told)
+    gate = watched.gate("told")
+    watched.land("told", gate.line, 7)
+    told = watched.wait_for_task("told", 0, "a task")
+    watched.wait_until_reading(gate)
     watched.cloud.agent.interrupt(told)
-    watched.wait_for_task(1, "another task")
+    watched.deployment.wait(lambda: told.exit_code is not None, "the task ends that was told to stop")
+    assert told.exit_code == 0
+    gate.open()
+    watched.wait_for_task("told", 1, "another takes its place")
     watched.wait_for_rows(told=[7])
 
 
@@ -210,38 +168,45 @@ def test_run_task_is_throttled_and_spot_is_short(watched: Watched) -> None:
     watched.land("throttled", 8)
     watched.wait_for_rows(throttled=[8])
     assert watched.cloud.refusals.asked - asked >= 5, "three were throttled, one had no capacity, one was taken"
-    only = watched.tasks[0]
+    (only,) = watched.tasks_of("throttled")
     assert provider(only) == "FARGATE"
     assert watched.wait_until_ended(only).status == DagsterRunStatus.SUCCESS
 
 
 def test_a_task_that_never_starts(watched: Watched) -> None:
-    """It is given up and stopped, its run fails, and the batch's next run gets a task."""
+    """After the time that is deployed it is given up and stopped, its run fails, and the batch's next run gets a task."""
     watched.cloud.agent.never_start = 1
     watched.land("never", 9)
-    stuck = watched.wait_for_task(0, "a task that does not start")
+    stuck = watched.wait_for_task("never", 0, "a task that does not start")
+    run_id = watched.run_of(stuck).run_id
+    watched.deployment.wait(lambda: "ecs/task_arn" in watched.run_of(stuck).tags, "the launcher notes the task")
+    watched.deployment.set_back_start(run_id, timedelta(seconds=900))
     assert watched.wait_until_ended(stuck).status == DagsterRunStatus.FAILURE
     assert stuck.task.desired_status == "STOPPED"
     assert "was given up while starting" in stuck.task.stopped_reason
-    watched.wait_for_rows(never=[9])
-    second = watched.tasks[-1]
-    assert watched.run_of(second).run_id != watched.run_of(stuck).run_id
+    assert any("taking longer than 900 seconds to start" in one.message for one in watched.instance.all_logs(run_id))
+    second = watched.wait_for_task("never", 1, "the next attempt")
+    assert watched.run_of(second).run_id != run_id
     assert provider(second) == "FARGATE"
+    watched.wait_for_rows(never=[9])
 
 
 def test_a_release_in_the_middle_of_a_run(watched: Watched) -> None:
     """The run ends on the image that it began with, even when its task dies after the release; what comes then has the new."""
-    watched.land("before", f"slow,{SLOW_SECONDS}", 10)
-    old = watched.wait_for_task(0, "a task")
-    watched.wait_until_reading(old)
+    gate = watched.gate("before")
+    watched.land("before", gate.line, 10)
+    old = watched.wait_for_task("before", 0, "a task")
+    watched.wait_until_reading(gate)
     watched.deployment.release(SECOND)
     watched.cloud.agent.kill(old, "ServiceSchedulerInitiated", "(the host is gone)")
-    resumed = watched.wait_for_task(1, "the run goes on after the release", seconds=90)
-    assert (resumed.image, resumed.definition) == (FIRST, old.definition)
+    gate.open()
     watched.land("after", 11)
+    resumed = watched.wait_for_task("before", 1, "the run goes on after the release")
+    assert watched.run_of(resumed).run_id == watched.run_of(old).run_id
+    assert (resumed.image, resumed.definition) == (FIRST, old.definition)
     watched.wait_for_rows(before=[10], after=[11])
     assert watched.wait_until_ended(resumed).status == DagsterRunStatus.SUCCESS
-    newest = watched.tasks[-1]
+    newest = watched.tasks_of("after")[0]
     assert newest.image == SECOND
     assert newest.definition == watched.deployment.definition != old.definition
 
@@ -249,14 +214,35 @@ def test_a_release_in_the_middle_of_a_run(watched: Watched) -> None:
 def test_each_step_in_a_task_of_its_own(watched: Watched) -> None:
     watched.deployment.release(SECOND, module="tests.aws.stepwise_definitions")
     watched.land("steps", 12)
-    watched.wait_for_rows(steps=[12], seconds=120)
-    run_task = watched.tasks[0]
+    watched.wait_for_rows(steps=[12])
+    run_task = watched.tasks_of("steps")[0]
     assert watched.wait_until_ended(run_task).status == DagsterRunStatus.SUCCESS
-    commands = [" ".join(one.container["command"]) for one in watched.tasks]
+    tasks = watched.tasks_of("steps")
+    commands = [" ".join(one.container["command"]) for one in tasks]
     assert ["execute_run" in commands[0], *("execute_step" in one for one in commands[1:])] == [True] * len(commands)
     assert len(commands) == 4, "the run, raw_files, the tables, the balance"
-    assert {provider(one) for one in watched.tasks[1:]} == {"FARGATE"}
-    assert {one.image for one in watched.tasks} == {SECOND}
+    assert {provider(one) for one in tasks[1:]} == {"FARGATE"}
+    assert {one.image for one in tasks} == {SECOND}
+
+
+def test_aggregates_follow_in_a_task_on_demand(watched: Watched) -> None:
+    """A run that no batch gives a size has that of dagster.yaml."""
+    watched.deployment.release(SECOND, STRANDLINE_AGGREGATE_QUIET_SECONDS="0")
+    watched.land("summed", 13, 14, 14)
+    watched.wait_for_rows(summed=[13, 14, 14])
+    shown = Counter(value for values in visible(watched.platform).values() for value in values)
+    assert shown[14] == 2
+
+    def summed() -> list[tuple[Any, ...]]:
+        if "toy.by_value" not in list_tables(watched.platform.ledger):
+            return []
+        return rows_of(watched.platform, "SELECT value, readings FROM toy.by_value ORDER BY value")
+
+    watched.deployment.wait(lambda: summed() == sorted(shown.items()), "the aggregate has what is visible")
+    task = [one for one in watched.cloud.agent.ran if watched.run_of(one).job_name == "toy_aggregates"][-1]
+    assert provider(task) == "FARGATE"
+    assert (task.task.overrides["cpu"], task.task.overrides["memory"]) == ("2048", "8192")
+    assert watched.wait_until_ended(task).status == DagsterRunStatus.SUCCESS
 
 
 def test_nothing_is_twice_and_nothing_is_missing(watched: Watched) -> None:
@@ -265,6 +251,6 @@ def test_nothing_is_twice_and_nothing_is_missing(watched: Watched) -> None:
     landed = {}
     for one in s3.list_objects_v2(Bucket=watched.cloud.landing)["Contents"]:
         lines = lines_of(s3.get_object(Bucket=watched.cloud.landing, Key=one["Key"])["Body"].read())
-        landed[one["Key"]] = [float(line[0]) for line in lines if line[0] != "slow"]
+        landed[one["Key"]] = [float(line[0]) for line in lines if line[0] != "gate"]
     assert visible(watched.platform) == landed
     assert states(watched.platform) == dict.fromkeys(landed, "committed")

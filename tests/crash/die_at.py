@@ -107,6 +107,7 @@ RUN = "pipeline_assets.batch_run"
 COMMIT = "pipeline_assets.batch_commit"
 AGGREGATE = "pipeline_assets.aggregate_run"
 LAKE = "resources.lake.lake:Lake"
+CATALOG = "resources.lake.folder_catalog:LakeCatalog"
 POINTS: dict[str, Callable[[], None]] = {
     NOWHERE: lambda: None,
     READ_SLOWLY: lambda: slow_slices(begin=1),
@@ -122,10 +123,12 @@ POINTS: dict[str, Callable[[], None]] = {
     "while_reading": while_reading,
     # all read and decided, the turn to commit is taken, no table is touched
     "before_first_commit": lambda: before(LAKE, "commit"),
-    # data files and manifests of the second table are written, its catalog entry is not
-    "in_second_commit": lambda: before("pyiceberg.catalog.sql:SqlCatalog", "commit_table", call=2),
-    # one table of three is committed
+    # data files and manifests of the second table are written, its metadata are not
+    "in_second_commit": lambda: before(CATALOG, "commit_table", call=2),
+    # the metadata of one table of three are written
     "between_table_commits": lambda: after(LAKE, "commit"),
+    # those of all tables are, and the catalog knows of none
+    "before_tables_move": lambda: before(CATALOG, "_move"),
     # all tables are committed, the ledger has not published them
     "after_table_commits": lambda: before(COMMIT, "publish"),
     # in the ledger's transaction: all is written, nothing committed

@@ -28,7 +28,7 @@ def keys_with_rows(deployment: Deployment) -> frozenset[str]:
 WHILE_REPLACING = {
     "before_reading": ("after_discovery", "after_claim", "after_claim_in_run"),
     "reading": ("while_reading", "before_first_commit"),
-    "between_tables": ("in_second_commit", "between_table_commits"),
+    "between_tables": ("in_second_commit", "between_table_commits", "before_tables_move"),
     "at_the_end": ("after_table_commits", "in_publish"),
     "published": ("after_publish",),
 }

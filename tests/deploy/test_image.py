@@ -5,16 +5,20 @@ The image is built by hand (`python -m deploy.release build --with buildah`), wh
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.elf import loaded, without_symbols
 from deploy.roles import APP, DAGSTER_HOME, HOME, ROLES, USER_ID, WORKSPACE
+from tests.checkout import ROOT
 from tests.deploy.local import wait_until
 
 IMAGE = os.environ.get("TEST_IMAGE", "")
@@ -96,3 +100,39 @@ def test_each_role_starts_and_is_healthy(container: str, tmp_path: Path) -> None
             os.killpg(process.pid, 15)
         for process in started:
             process.wait(60)
+
+
+@pytest.mark.timeout(1800)
+def test_every_source_is_read_and_every_product_made_as_outside(container: str, tmp_path: Path) -> None:
+    """Readers, derived columns, tables, aggregates, products with their pictures, and the PostgreSQL server that comes along."""
+    script = ROOT / "tests/deploy/every_source.py"
+    outside = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "home")], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert outside.returncode == 0, outside.stderr[-3000:]
+    within = subprocess.run(
+        inside(container, ("python", "-", f"{HOME}/every_source")), env=ENVIRONMENT, input=script.read_text(),
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert within.returncode == 0, within.stderr[-3000:]
+    expected, found = json.loads(outside.stdout), json.loads(within.stdout)
+    assert {key.partition("/")[0] for key in expected["files"]} == {
+        "bathymetry", "ecg", "health", "ocean", "places", "rates",
+    }  # fmt: skip
+    assert {".gpkg", ".shp", ".tif", ".bag", ".nc", ".png", ".gsf"} <= {
+        Path(name).suffix for name in expected["products"]
+    }
+    assert found == expected
+
+
+def test_nothing_more_than_a_run_needs(container: str) -> None:
+    packages = next((Path(buildah("mount", container)) / "opt/venv/lib").glob("python3*/site-packages"))
+    assert not list(packages.glob("*/tests/test_*.py"))
+    assert not list(packages.rglob("*.js.map"))
+    assert not (packages / "pip").exists()
+    libraries = [path for path in packages.rglob("*.so*") if not path.is_symlink()]
+    assert len(libraries) > 400
+    for path in libraries:
+        content = path.read_bytes()
+        assert loaded(content) is None or len(without_symbols(content)) == len(content), path

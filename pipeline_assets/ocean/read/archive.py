@@ -13,6 +13,7 @@ from pipeline_assets.ocean.findings import Findings
 from pipeline_assets.ocean.read import exchange_ctd
 from pipeline_assets.ocean.read.cruise_file import CruiseFile, identity, joined
 from pipeline_assets.ocean.read.formats import FORMATS, format_of, read_any
+from pipeline_assets.ocean.read.rows_ahead import RowsAhead
 
 SETTING = "STRANDLINE_OCEAN_MAX_UNPACKED_MB"
 MEMBERS_SETTING = "STRANDLINE_OCEAN_MAX_MEMBERS"
@@ -59,22 +60,29 @@ def read_zip(file: LandedFile, config: OceanConfig) -> CruiseFile:
     others: list[str] = []
     texts: list[exchange_ctd.Member] = []
     parts: list[CruiseFile] = []
-    with open_archive(LandedFile(file.key, data=content), limits) as members:
+    with (
+        open_archive(LandedFile(file.key, data=content), limits) as members,
+        exchange_ctd.rows_ahead() as rows,
+    ):
         there = sorted((member for member in members if not member.is_litter), key=lambda one: one.name)
         with closing(read_ahead(there)) as unpacking:
             for member, unpacked_member in unpacking:
+                before = len(texts)
                 _read_member(member, unpacked_member, config, base, texts, parts, others)
-    if not texts and not parts:
-        kinds = ", ".join(one.description for one in FORMATS)
-        raise Refused(
-            "no_cruise_file",
-            f"nothing in the archive can be read ({', '.join(others[:5]) or 'it is empty'}); expected files of these kinds: {kinds}.",
-            location=others[0] if others else "",
-        )
-    base.findings.add(
-        "other_member", "info", "a file of the archive is of no known kind; left out", count=len(others), places=others
-    )
-    return _together(base, texts, parts)
+                for found in texts[before:]:
+                    rows.add(found.text)
+        if not texts and not parts:
+            kinds = ", ".join(one.description for one in FORMATS)
+            raise Refused(
+                "no_cruise_file",
+                f"nothing in the archive can be read ({', '.join(others[:5]) or 'it is empty'}); expected files of these kinds: {kinds}.",
+                location=others[0] if others else "",
+            )
+        base.findings.add(
+            "other_member", "info", "a file of the archive is of no known kind; left out", count=len(others),
+            places=others,
+        )  # fmt: skip
+        return _together(base, texts, parts, rows)
 
 
 def _read_member(
@@ -106,17 +114,19 @@ def _read_member(
     parts.append(part)
 
 
-def _together(base: CruiseFile, texts: list[exchange_ctd.Member], parts: list[CruiseFile]) -> CruiseFile:
+def _together(
+    base: CruiseFile, texts: list[exchange_ctd.Member], parts: list[CruiseFile], rows: RowsAhead
+) -> CruiseFile:
     kinds = {part.kind for part in parts} | ({exchange_ctd.KIND} if texts else set())
     base.kind = f"{kinds.pop()}_zip" if len(kinds) == 1 else "mixed_zip"
     if not parts:
-        return exchange_ctd.read_members(texts, base)
+        return exchange_ctd.read_members(texts, base, rows)
     if texts:
         of_texts = CruiseFile(
             key=base.key, sha256="", size_bytes=0, kind=exchange_ctd.KIND, casts=[], cast_index=np.empty(0, np.int32),
             pressure=np.empty(0), parameters=[], findings=base.findings,
         )  # fmt: skip
-        parts = [exchange_ctd.read_members(texts, of_texts), *parts]
+        parts = [exchange_ctd.read_members(texts, of_texts, rows), *parts]
     base.stamp, base.comments = parts[0].stamp, parts[0].comments
     scores = [part for part in parts if part.score is not None and part.score_possible]
     if scores:

@@ -17,8 +17,8 @@ from pipeline_assets.ocean.config import OceanConfig
 from pipeline_assets.ocean.findings import Findings
 from pipeline_assets.ocean.read import exchange_columns as columns_of
 from pipeline_assets.ocean.read.cruise_file import Cast, CruiseFile, identity, joined
-from pipeline_assets.ocean.read.delimited import Ragged, parse_fast
 from pipeline_assets.ocean.read.exchange_lines import ExchangeText, cut, recognises, split_casts
+from pipeline_assets.ocean.read.rows_ahead import RowsAhead
 from pipeline_assets.ocean.read.text import begin_of, normalised
 
 KIND = "exchange_ctd"
@@ -81,21 +81,24 @@ def members_of(content: bytes, place: str, findings: Findings) -> list[Member]:
     return made
 
 
-def read_members(members: Sequence[Member], base: CruiseFile) -> CruiseFile:
-    """The rows of all casts in the order of the casts, in `base`'s name."""
-    parts: list[CruiseFile | None] = [None] * len(members)
-    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
-    for number, member in enumerate(members):
+def rows_ahead() -> RowsAhead:
+    """For casts that come one after the other; see `read_members`."""
+    return RowsAhead(columns_of.KEYS)
+
+
+def read_members(members: Sequence[Member], base: CruiseFile, rows: RowsAhead | None = None) -> CruiseFile:
+    """The rows of all casts in the order of the casts, in `base`'s name. rows: was given all of them already."""
+    if rows is None and len(members) > 1:
+        with rows_ahead() as rows:
+            for member in members:
+                rows.add(member.text)
+            return read_members(members, base, rows)
+    for member in members:
         base.findings.update(member.text.findings, member.place)
-        alike.setdefault((member.text.names, member.text.units), []).append(number)
-    if len(alike) == 1 and len(members) > 1:
-        whole = _read_alike(members, base)
-        if whole is not None:
-            return _finished(whole, members)
-    for numbers in alike.values():
-        for number in numbers:
-            parts[number] = _read_one(members[number], base)
-    return _finished(joined([part for part in parts if part is not None], base), members)
+    whole = None if rows is None else _read_alike(members, base, rows)
+    if whole is None:
+        whole = joined([_read_one(member, base) for member in members], base)
+    return _finished(whole, members)
 
 
 def _finished(whole: CruiseFile, members: Sequence[Member]) -> CruiseFile:
@@ -124,23 +127,15 @@ def _finished(whole: CruiseFile, members: Sequence[Member]) -> CruiseFile:
     return whole
 
 
-def _read_alike(members: Sequence[Member], base: CruiseFile) -> CruiseFile | None:
+def _read_alike(members: Sequence[Member], base: CruiseFile, rows: RowsAhead) -> CruiseFile | None:
     """All casts in one go, if their rows are well formed and have equal columns; else None."""
-    # A blank line among the rows is counted here and is no row to the parser, so the counts tell.
-    bodies = [b"" if not body or body.isspace() else body for body in (member.text.body for member in members)]
-    counts = [body.count(b"\n") + (bool(body) and not body.endswith(b"\n")) for body in bodies]
-    names, units = members[0].text.names, members[0].text.units
-    texts = {number for number, name in enumerate(names) if name in columns_of.KEYS}
-    try:
-        body = b"".join(body if body.endswith(b"\n") else body + b"\n" for body in bodies if body)
-        columns = parse_fast(body, len(names), texts)
-    except Ragged:
-        return None
-    if len(columns[0]) != sum(counts):
+    columns = rows.columns()
+    if columns is None:
         return None
     base.casts = [member.cast for member in members]
-    base.cast_index = np.repeat(np.arange(len(members), dtype=np.int32), counts)
-    _fill(base, names, units, columns, np.cumsum([0, *counts]), members)
+    base.cast_index = np.repeat(np.arange(len(members), dtype=np.int32), rows.counts)
+    first = members[0].text
+    _fill(base, first.names, first.units, columns, np.cumsum([0, *rows.counts]), members)
     return base
 
 
