@@ -81,8 +81,7 @@ class Lines(pa.DataFrameModel):
         nullable=True, description="version of the format, sonar, or software that wrote the file", metadata=_FILE
     )
     crs: Series[str] = pa.Field(
-        str_matches=r"^EPSG:[0-9]+$",
-        description="CRS of x_m and y_m: declared, or the UTM zone of the line",
+        description="CRS of x_m and y_m: declared, or the file's own, or the UTM zone of the line; a code, or WKT where it has none",
         metadata=_FILE,
     )
     vertical_datum: Series[str] = pa.Field(
