@@ -89,6 +89,11 @@ class Lines(pa.DataFrameModel):
     )
     s44_order: Series[str] = pa.Field(description="order of survey that is declared", metadata=_FILE)
     cell_m: Series[np.float64] = _figure("edge of the surface's cells, where it is declared", "m", ["file"], gt=0)
+    cells_by_depth: Series[str] = pa.Field(
+        nullable=True,
+        description="pairs of the depth down to which and the edge of the cells, m, as JSON, where they are declared",
+        metadata=_FILE,
+    )
     cube: Series[str] = pa.Field(
         nullable=True,
         description="parameters of CUBE as JSON, where they are declared: by survey.json or by a file of CARIS",

@@ -1,0 +1,43 @@
+"""A surface of one cell size with what surfaces of other sizes have beside it, so that no check takes a change of cells for the end
+of the data, or a place of other cells for a hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline_assets.bathymetry.surface import Grid, Surface
+
+_ENOUGH = np.int32(1_000_000)
+"""Soundings of a cell that another surface fills: whether they are enough is judged there."""
+
+
+def with_beside(surface: Surface, others: Iterable[Surface]) -> Surface:
+    """The surface, with the depths and uncertainties that the others have at the centres of the cells that it does not fill."""
+    depth, uncertainty, density = surface.depth.copy(), surface.uncertainty.copy(), surface.density.copy()
+    for other in others:
+        rows, columns = _at_centres(surface.grid, other.grid)
+        here = np.flatnonzero((rows >= 0) & (rows < other.grid.rows))
+        across = np.flatnonzero((columns >= 0) & (columns < other.grid.columns))
+        if not len(here) or not len(across):
+            continue
+        part = slice(here[0], here[-1] + 1), slice(across[0], across[-1] + 1)
+        found = np.ix_(rows[here], columns[across])
+        fills = np.isnan(depth[part]) & np.isfinite(other.depth[found])
+        for mine, values in ((depth, other.depth), (uncertainty, other.uncertainty)):
+            mine[part] = np.where(fills, values[found], mine[part])
+        density[part] = np.where(fills, _ENOUGH, density[part])
+    return replace(surface, depth=depth, uncertainty=uncertainty, density=density)
+
+
+def _at_centres(of: Grid, other: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and columns of the other grid in which the centres of this one's rows and columns lie."""
+    y = of.north - (np.arange(of.rows) + 0.5) * of.cell
+    x = of.west + (np.arange(of.columns) + 0.5) * of.cell
+    return (
+        np.floor((other.north - y) / other.cell).astype(np.int64),
+        np.floor((x - other.west) / other.cell).astype(np.int64),
+    )
