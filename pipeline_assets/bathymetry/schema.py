@@ -235,7 +235,7 @@ class Surfaces(pa.DataFrameModel):
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
     surface: Series[str] = pa.Field(
-        description="`surface` for the one that was made here; else the name of the one that landed",
+        description="`surface` for the one that was made here, `surface_1m`, ... where its cells grow with depth; else the name of the one that landed",
         metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
     )
     method: Series[str] = pa.Field(description="how it was gridded", metadata={"from": ["lines.survey"]})
@@ -287,7 +287,7 @@ class CheckResults(pa.DataFrameModel):
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
     surface: Series[str] = pa.Field(
-        description="`surface` for the one that was made here; else the name of the one that landed",
+        description="`surface` for the one that was made here, `surface_1m`, ... where its cells grow with depth; else the name of the one that landed",
         metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
     )
     check_name: Series[str] = pa.Field(description="the check", metadata={"from": ["lines.survey"]})

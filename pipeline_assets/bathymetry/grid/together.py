@@ -64,7 +64,7 @@ class Together:
         self._total[part] += blocks(depth).sum(axis=(1, 3))
         self._count[part] += blocks(known).sum(axis=(1, 3), dtype=np.int32)
         self._soundings_total[part] += blocks(weight * depth).sum(axis=(1, 3))
-        self._squares[part] += blocks(weight * (spread**2 + depth**2)).sum(axis=(1, 3))
+        self._squares[part] += blocks(np.maximum(weight - 1.0, 0.0) * spread**2 + weight * depth**2).sum(axis=(1, 3))
         self._density[part] += blocks(surface.density).sum(axis=(1, 3), dtype=np.int32)
         largest, shallowest = np.fmax.reduce, np.fmin.reduce
         self._uncertainty[part] = np.fmax(
@@ -81,7 +81,8 @@ class Together:
         depth, spread = (np.full(filled.shape, np.nan, np.float32) for _ in range(2))
         depth[filled] = self._total[filled] / self._count[filled]
         mean = self._soundings_total[many] / self._density[many]
-        spread[many] = np.sqrt(np.maximum(self._squares[many] / self._density[many] - mean**2, 0.0))
+        about = np.maximum(self._squares[many] - self._density[many] * mean**2, 0.0)
+        spread[many] = np.sqrt(about / (self._density[many] - 1))
         parameters = {
             **(self._parameters or {}),
             "cell_m": self._grid.cell,

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.grid.ladder import Places
 from pipeline_assets.bathymetry.judge.bag_structure import bag_structure
-from pipeline_assets.bathymetry.judge.beside import with_beside
+from pipeline_assets.bathymetry.judge.beside import with_beside, without_margin
 from pipeline_assets.bathymetry.judge.checks import CHECKS, judge_surface, state_of
 from pipeline_assets.bathymetry.judge.cog import cog
 from pipeline_assets.bathymetry.judge.geojson import failing_cells
@@ -98,9 +100,12 @@ def _of_part(making: Making, parts: Sequence[Part], number: int, places: Places 
     if places is None:
         return judge_surface(part.surface, profile, soundings, positions)
     others = (other.surface for other in parts if other is not part)
-    own = places.own_cells(part.step)
+    # As far as one of the coarse cells that say which cells a place has.
+    margin = round(places.grid.cell / part.surface.grid.cell)
+    own = np.pad(places.own_cells(part.step), margin)
     its = (places.only(piece, part.step) for piece in soundings)
-    return judge_surface(with_beside(part.surface, others), profile, its, positions, own)
+    judged = judge_surface(with_beside(part.surface, others, margin), profile, its, positions, own)
+    return [without_margin(one, margin) for one in judged]
 
 
 def worst(name: str, found: Sequence[tuple[str, Profile, Judged]]) -> Finding | None:
