@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _larger(surface: Surface, margin: int) -> Surface:
     grid = replace(
         of, west=of.west - around, north=of.north + around, rows=of.rows + 2 * margin, columns=of.columns + 2 * margin
     )
-    layers = {
+    layers: dict[str, Any] = {
         name: np.pad(values, margin, constant_values=np.nan if values.dtype.kind == "f" else 0)
         for name in LAYERS
         for values in [getattr(surface, name)]
