@@ -160,12 +160,15 @@ def gmt(metres: int) -> Callable[[], Answer]:
     if shutil.which("gmt") is None:
         raise Missing("GMT")
     made = survey(metres)
-    path = Path(tempfile.mkdtemp(prefix="gridding-")) / "points.bin"
+    folder = Path(tempfile.mkdtemp(prefix="gridding-"))
+    path = folder / "points.bin"
     np.stack([made.x, made.y, made.depth], axis=1).tofile(path)
 
     def go() -> Answer:
         command = ["gmt", "blockmean", str(path), "-bi3d", "-bo6d", "-E", "-C", "-r", "-I1", f"-R0/{metres}/0/{metres}"]
-        cells = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout).reshape(-1, 6)
+        # It leaves its gmt.history in the folder that it runs in.
+        done = subprocess.run(command, check=True, capture_output=True, cwd=folder)
+        cells = np.frombuffer(done.stdout).reshape(-1, 6)
         return lambda: [float(len(cells)), float(cells[:, 2].mean())]
 
     return go

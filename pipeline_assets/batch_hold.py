@@ -12,13 +12,20 @@ from pipeline_assets.reading_units import shared_by, shared_files
 from pipeline_assets.source import FileSource
 from resources.errors import PermanentFailure
 from resources.landing.store import BIG_FILE_BYTES
-from resources.ledger.batches import Claim
+from resources.ledger.batches import Claim, Refusals
 
 _MOST_TOLD = 5
 
 
 class BatchHeld(PermanentFailure):
-    """The batch was stopped before anything of it was visible. The message says why and what to do."""
+    """The batch was stopped before anything of it was visible. The message says why and what to do.
+
+    refused: by file id the class and reason of the files for which a group stops, so that it goes on once they are mended.
+    """
+
+    def __init__(self, message: str, refused: Refusals | None = None) -> None:
+        super().__init__(message)
+        self.refused = dict(refused or {})
 
 
 def hold_if_too_many_refused(source: FileSource, claimed: Claim, work: Work) -> None:
@@ -54,8 +61,9 @@ def hold_if_group_stops(context: BatchContext, claimed: Claim, work: Work) -> No
     more = f"; and {len(refused) - _MOST_TOLD} more" if len(refused) > _MOST_TOLD else ""
     raise BatchHeld(
         f"{why} {len(refused)} of {len(work.outcomes)} files were refused: {told}{more}. What was published of "
-        f"{claimed.batch.partition} before stays. Land what is mended, then let it go on: strandline release "
-        f"{claimed.batch.batch_id}"
+        f"{claimed.batch.partition} before stays. Land what is mended: all of it is then read again. Or let it go on without "
+        f"these files: strandline release {claimed.batch.batch_id}",
+        {file.file_id: (file.refusal.error_class, file.refusal.message) for file in refused},
     )
 
 

@@ -29,7 +29,7 @@ from pipeline_assets.source import FileSource
 from pipeline_assets.worker_pool import ReaderPool
 from resources.lake.lake import Committed, SchemaConflict, TableName
 from resources.ledger import FileState
-from resources.ledger.batches import Claim, claim, give_back
+from resources.ledger.batches import Claim, Refusals, claim, give_back
 from resources.ledger.publishing import (
     Outcome,
     Refusal,
@@ -101,8 +101,10 @@ def _claim_and_run(
     started = time.monotonic()
     claimed = claim(platform.ledger, batch_id, run_id, settings.lease_seconds)
 
-    def give_up(outcome: str, why: str, *, hold: bool = False, backoff: bool = True) -> None:
-        _give_back(platform, claimed, why, hold=hold, backoff=backoff)
+    def give_up(
+        outcome: str, why: str, *, hold: bool = False, backoff: bool = True, refused: Refusals | None = None
+    ) -> None:
+        _give_back(platform, claimed, why, hold=hold, backoff=backoff, refused=refused)
         log_unfinished(batch_id, outcome, why, time.monotonic() - started)
 
     try:
@@ -114,7 +116,9 @@ def _claim_and_run(
             give_up("stopped", f"run {run_id} was canceled by a person", hold=True, backoff=False)
             raise
         hold = kind_of(error) is FailureKind.PERMANENT
-        give_up("held" if hold else "failed", redact(in_words(error, batch_id))[:_LONGEST_ERROR], hold=hold)
+        refused = _redacted(error.refused) if isinstance(error, BatchHeld) else None
+        why = redact(in_words(error, batch_id))[:_LONGEST_ERROR]
+        give_up("held" if hold else "failed", why, hold=hold, refused=refused)
         raise
     except BaseException:
         hold = hold_when_stopped()
@@ -128,11 +132,23 @@ def _hides_interruption(error: Exception) -> bool:
     return any(name in str(error) for name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"))
 
 
-def _give_back(platform: Platform, claimed: Claim, error: str, *, hold: bool = False, backoff: bool = True) -> None:
+def _redacted(refused: Refusals) -> Refusals:
+    return {file_id: (error_class, redact(why)[:_LONGEST_ERROR]) for file_id, (error_class, why) in refused.items()}
+
+
+def _give_back(
+    platform: Platform,
+    claimed: Claim,
+    error: str,
+    *,
+    hold: bool = False,
+    backoff: bool = True,
+    refused: Refusals | None = None,
+) -> None:
     """End the claim of a run that fails, without hiding why it fails."""
     attempts = platform.settings.max_attempts
     try:
-        give_back(platform.ledger, claimed, error, max_attempts=attempts, hold=hold, backoff=backoff)
+        give_back(platform.ledger, claimed, error, max_attempts=attempts, hold=hold, backoff=backoff, refused=refused)
     except Exception as second:
         # The lease expires by itself, and the next look for arrivals takes the batch back.
         _log.warning("batch %s could not be given back: %s", claimed.batch.batch_id, second)

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline_assets.bathymetry.caris.declared import CarisSurvey, Engine
 from pipeline_assets.bathymetry.grid.caris import gridding_of_file
-from pipeline_assets.bathymetry.grid.config import CubeParameters, Method
+from pipeline_assets.bathymetry.grid.config import LADDERS, CubeParameters, Ladder, Method, check_ladder
 from pipeline_assets.bathymetry.s44 import ORDERS, order_of
 from pipeline_assets.bathymetry.uncertainty import Sensors
 from pipeline_assets.landed_file import LandedFile, Refused
@@ -41,6 +41,20 @@ def _order(name: str) -> str:
     return order_of(name).name
 
 
+def _ladder(said: Any) -> Any:
+    if not isinstance(said, str):
+        return said
+    if said not in LADDERS:
+        raise ValueError(
+            f"no table of depths and cells is called {said[:60]!r}; expected {', '.join(LADDERS)}, or pairs of the depth down to which "
+            "and the edge of a cell, m, such as [[20, 1], [40, 2]]"
+        )
+    return LADDERS[said]
+
+
+CellsByDepth = Annotated[
+    Ladder, BeforeValidator(_ladder), AfterValidator(check_ladder), Field(min_length=1, max_length=20)
+]
 Epsg = Annotated[str, AfterValidator(_epsg)]
 OnRefused = Literal["continue", "stop"]
 
@@ -92,7 +106,8 @@ class Declared(BaseModel):
     extent: where it is: west, south, east, north, degrees.
     order: the order of survey that it is meant to keep.
     lines: names of all its files, relative to its folder; None: nobody says.
-    cell_m: edge of the cells of its surface, m; None: as the settings say.
+    cell_m: edge of the cells of its surface, m; None: as the settings say. cells_by_depth: instead of it, edges that grow with
+            depth, or the name of such a table (`grid.config.LADDERS`).
     cube: parameters of CUBE; None: those of a file of CARIS beside it (`CUBE_FILES`), else as the settings say.
     cube_configuration: which configuration of cube.xml, if it has several.
     golden: name of a surface in its folder, BAG or GeoTIFF, that the surface made here must agree with.
@@ -113,6 +128,7 @@ class Declared(BaseModel):
     order: Annotated[str, AfterValidator(_order)] = "1a"
     lines: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
     cell_m: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    cells_by_depth: CellsByDepth | None = None
     cube: CubeParameters | None = None
     cube_configuration: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     golden: Annotated[str, Field(min_length=1, max_length=500)] | None = None
@@ -128,6 +144,13 @@ class Declared(BaseModel):
             west, south, east, north = self.extent
             if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
                 raise ValueError(f"extent {self.extent} is none; expected west, south, east, north in degrees")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_cells(self) -> Self:
+        _not_both(self.cell_m, self.cells_by_depth)
+        if self.cells_by_depth is not None and self.engine == "caris":
+            raise ValueError("cells_by_depth is for the engine open; declare cell_m where the engine is caris")
         return self
 
 
@@ -169,6 +192,11 @@ class BathymetryConfig(BaseModel):
     )
     cell_m: float | None = Field(
         None, gt=0, le=10_000, description="edge of a surface's cells, m; unset: by depth and order of survey"
+    )
+    cells_by_depth: CellsByDepth | None = Field(
+        None,
+        description="cells whose edges grow with depth: pairs of the depth down to which and the edge, m, or the name of a table; "
+        "instead of `cell_m`",
     )
     cube: CubeParameters = Field(
         default_factory=lambda: CubeParameters.model_validate({}),
@@ -225,6 +253,16 @@ class BathymetryConfig(BaseModel):
         default_factory=dict, description=f"what is declared of a survey, by its name, if it has no {DECLARATION}"
     )
 
+    @model_validator(mode="after")
+    def _one_way_to_say_cells(self) -> Self:
+        _not_both(self.cell_m, self.cells_by_depth)
+        return self
+
+
+def _not_both(cell_m: float | None, cells_by_depth: Ladder | None) -> None:
+    if cell_m is not None and cells_by_depth is not None:
+        raise ValueError("cell_m and cells_by_depth are both set; expected at most one of them")
+
 
 def survey_of(key: str) -> str:
     """The survey that a key belongs to: its folder; empty for a key that is in none."""
@@ -256,7 +294,8 @@ def _as_caris_grids(declared: Declared, companions: Mapping[str, LandedFile]) ->
             )
         return declared
     told = gridding_of_file(companions[found[0]], declared.cube_configuration)
-    said = {"cube": told.cube, "order": told.order, "cell_m": told.cell_m}
+    cell = told.cell_m if declared.cells_by_depth is None else None
+    said = {"cube": told.cube, "order": told.order, "cell_m": cell}
     new = {name: value for name, value in said.items() if value is not None and name not in declared.model_fields_set}
     return declared.model_copy(update=new)
 

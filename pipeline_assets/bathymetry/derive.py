@@ -24,7 +24,7 @@ Rows = dict[str, Any]
 SOUNDINGS = ("survey", "line", "ping", "beam", "time", "x_m", "y_m", "depth_m", "tvu_m", "thu_m", "accepted", "flag")
 LINES = (
     "source_key", "survey", "line", "kind", "sha256", "size_bytes", "system", "crs", "vertical_datum", "s44_order",
-    "cell_m", "golden", "cube", "soundings", "accepted", "pings", "pings_ignored", "pings_left_out", "uncertainty_from", "time_min",
+    "cell_m", "cells_by_depth", "golden", "cube", "soundings", "accepted", "pings", "pings_ignored", "pings_left_out", "uncertainty_from", "time_min",
     "time_max",
     "depth_min_m", "depth_max_m", "depth_mean_m", "tvu_median_m", "x_min_m", "x_max_m", "y_min_m", "y_max_m",
     "longitude_west", "longitude_east", "latitude_min", "latitude_max", "notes", "manifest",
@@ -92,6 +92,7 @@ def _line(line: SurveyLine) -> Rows:
         "vertical_datum": line.declared.vertical_datum,
         "s44_order": line.declared.order,
         "cell_m": line.declared.cell_m,
+        "cells_by_depth": None if line.declared.cells_by_depth is None else json.dumps(line.declared.cells_by_depth),
         "golden": line.declared.golden,
         "cube": None if line.declared.cube is None else line.declared.cube.model_dump_json(),
         "soundings": np.int64(len(line.depth)),

@@ -73,18 +73,20 @@ def xyz(
     return text.getvalue().encode()
 
 
-def las(line: MadeLine, *, packed: bool = False, epsg: int | None = None, uncertain: bool = False) -> bytes:
-    """The line as LAS 1.4, heights up, rejected soundings as noise. epsg: the CRS that it names. uncertain: with TVU and
+def las(
+    line: MadeLine, *, packed: bool = False, epsg: int | None = None, wkt: str | None = None, uncertain: bool = False
+) -> bytes:
+    """The line as LAS 1.4, heights up, rejected soundings as noise. epsg, wkt: the CRS that it names. uncertain: with TVU and
     THU as extra bytes."""
     import laspy
 
     header = laspy.LasHeader(version="1.4", point_format=6)
     header.scales, header.offsets = np.full(3, 0.001), np.array([line.x.min(), line.y.min(), 0.0])
     header.creation_date = date(2024, 6, 1)
-    if epsg is not None:
+    if epsg is not None or wkt is not None:
         from pyproj import CRS as Pyproj
 
-        header.add_crs(Pyproj.from_epsg(epsg))
+        header.add_crs(Pyproj.from_user_input(wkt or epsg))
     if uncertain:
         header.add_extra_dims([laspy.ExtraBytesParams(name, "f4") for name in ("tvu", "thu")])
     cloud = laspy.LasData(header)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig, Declared
+from pipeline_assets.bathymetry.crs_names import horizontal, means_the_same, named
 from pipeline_assets.landed_file import Refused
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _A, _E2 = 6_378_137.0, 0.006_694_379_990_141
 
 @lru_cache(maxsize=64)
 def projected(code: str) -> CRS:
-    """The projected CRS in metres of an EPSG code. Raises Refused `bad_crs`."""
+    """The projected CRS in metres of an EPSG code, or of WKT. Raises Refused `bad_crs`."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
@@ -36,8 +37,8 @@ def projected(code: str) -> CRS:
     if not crs.is_projected or units != {"metre"}:
         raise Refused(
             "bad_crs",
-            f"{code} ({crs.name}) is no projected CRS in metres. Declare one that soundings can be gridded in, such as "
-            "the UTM zone EPSG:32755.",
+            f"{_called(code)} ({crs.name}) is no projected CRS in metres. Declare one that soundings can be gridded in, such as "
+            "the UTM zone EPSG:32755, and project the file to it where it is the file's own.",
         )
     return crs
 
@@ -116,9 +117,11 @@ def crs_of_positions(longitude: Array, latitude: Array, declared: Declared, conf
 def crs_of_grid(x: Array, y: Array, declared: Declared, config: BathymetryConfig, own: str | None, whose: str) -> str:
     """The CRS of eastings and northings: what is declared, or what the file itself says.
 
-    own: what the file says, if it does. Raises Refused if nobody says it, both say different things, or the positions
-    cannot be in it.
+    own: what the file says, if it does: a code, or WKT, for which a code is looked for that means the same. Raises Refused
+    if nobody says it, both say different things, or the positions cannot be in it.
     """
+    if own is not None and not own.startswith("EPSG:"):
+        own = _known_as(own, x, y, declared.crs)
     if declared.crs is None and own is None:
         raise Refused(
             "no_crs",
@@ -141,6 +144,28 @@ def crs_of_grid(x: Array, y: Array, declared: Declared, config: BathymetryConfig
         _refuse_swapped(x, y, declared, code, config)
     check_place(longitude, latitude, declared, config, code)
     return code
+
+
+def _known_as(wkt: str, x: Array, y: Array, declared: str | None) -> str:
+    """What a file's WKT is called: as declared where that is the same, else by the code of EPSG that is, else it remains WKT."""
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
+
+    try:
+        crs, (some_x, some_y) = horizontal(CRS.from_user_input(wkt)), _some(x, y)
+        if declared is not None and means_the_same(crs, declared, some_x, some_y):
+            return declared
+        return named(crs, some_x, some_y)
+    except ProjError as error:
+        raise Refused(
+            "bad_crs",
+            f"PROJ cannot bring positions from the CRS of the file to longitudes and latitudes: {str(error)[:200]}. Project the "
+            "file to the CRS of the survey, such as EPSG:32755.",
+        ) from error
+
+
+def _called(code: str) -> str:
+    return code if code.startswith("EPSG:") else "the CRS of the file"
 
 
 def check_place(
@@ -202,7 +227,7 @@ def _elsewhere(longitude: Array, latitude: Array, code: str) -> Refused:
     area: Any = crs.area_of_use
     should = utm_zone(middle_x, middle_y)
     says = (
-        f"positions are around {_place(middle_x, middle_y)}, and {code} ({crs.name}) is for "
+        f"positions are around {_place(middle_x, middle_y)}, and {_called(code)} ({crs.name}) is for "
         f"{area.west:g} to {area.east:g} degrees east and {area.south:g} to {area.north:g} degrees north"
     )
     fitting = f"The UTM zone of such positions is {should} (on WGS 84)."
@@ -217,14 +242,14 @@ def _refuse_swapped(x: Array, y: Array, declared: Declared, code: str, config: B
     if all(np.isfinite(one).all() for one in turned) and _inside(*turned, code, config):
         raise Refused(
             "swapped_axes",
-            f"with {float(np.median(x)):,.0f} east and {float(np.median(y)):,.0f} north the positions cannot be in {code}, but "
+            f"with {float(np.median(x)):,.0f} east and {float(np.median(y)):,.0f} north the positions cannot be in {_called(code)}, but "
             "could if northings came first. Say which column is which: `columns` in survey.json.",
         )
     there = _backward(swapped_x, swapped_y, declared, code)
     if not all(np.isfinite(one).all() for one in there):
         raise Refused(
             "wrong_zone",
-            f"{float(np.median(x)):,.0f} east and {float(np.median(y)):,.0f} north is nowhere in {code} "
+            f"{float(np.median(x)):,.0f} east and {float(np.median(y)):,.0f} north is nowhere in {_called(code)} "
             f"({projected(code).name}). Declare the CRS that the positions are in.",
         )
 

@@ -81,8 +81,7 @@ class Lines(pa.DataFrameModel):
         nullable=True, description="version of the format, sonar, or software that wrote the file", metadata=_FILE
     )
     crs: Series[str] = pa.Field(
-        str_matches=r"^EPSG:[0-9]+$",
-        description="CRS of x_m and y_m: declared, or the UTM zone of the line",
+        description="CRS of x_m and y_m: declared, or the file's own, or the UTM zone of the line; a code, or WKT where it has none",
         metadata=_FILE,
     )
     vertical_datum: Series[str] = pa.Field(
@@ -90,6 +89,11 @@ class Lines(pa.DataFrameModel):
     )
     s44_order: Series[str] = pa.Field(description="order of survey that is declared", metadata=_FILE)
     cell_m: Series[np.float64] = _figure("edge of the surface's cells, where it is declared", "m", ["file"], gt=0)
+    cells_by_depth: Series[str] = pa.Field(
+        nullable=True,
+        description="pairs of the depth down to which and the edge of the cells, m, as JSON, where they are declared",
+        metadata=_FILE,
+    )
     cube: Series[str] = pa.Field(
         nullable=True,
         description="parameters of CUBE as JSON, where they are declared: by survey.json or by a file of CARIS",
@@ -231,7 +235,7 @@ class Surfaces(pa.DataFrameModel):
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
     surface: Series[str] = pa.Field(
-        description="`surface` for the one that was made here; else the name of the one that landed",
+        description="`surface` for the one that was made here, `surface_1m`, ... where its cells grow with depth; else the name of the one that landed",
         metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
     )
     method: Series[str] = pa.Field(description="how it was gridded", metadata={"from": ["lines.survey"]})
@@ -283,7 +287,7 @@ class CheckResults(pa.DataFrameModel):
 
     survey: Series[str] = pa.Field(description=SURVEY, metadata={"from": ["lines.survey"]})
     surface: Series[str] = pa.Field(
-        description="`surface` for the one that was made here; else the name of the one that landed",
+        description="`surface` for the one that was made here, `surface_1m`, ... where its cells grow with depth; else the name of the one that landed",
         metadata={"from": ["lines.survey", "landed_surfaces.surface"]},
     )
     check_name: Series[str] = pa.Field(description="the check", metadata={"from": ["lines.survey"]})

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.locations import load_location_provider
 from sqlalchemy import bindparam, select, update
+
+from resources.lake.transactions import changed
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -123,14 +126,19 @@ class LakeCatalog(SqlCatalog):
     ) -> CommitTableResponse:
         """As `SqlCatalog.commit_table`, but for the database's part, which the end of the block does."""
         current = self.load_table(table.name())
-        new = self._update_and_stage_table(current, table.name(), requirements, updates)
-        if new.metadata == current.metadata:
+        for requirement in requirements:
+            requirement.validate(current.metadata)
+        new = changed(current.metadata, updates, current.metadata_location)
+        if new == current.metadata:
             return _response(current.metadata, current.metadata_location)
-        self._write_metadata(new.metadata, new.io, new.metadata_location)
+        provider = load_location_provider(new.location, new.properties)
+        version = self._parse_metadata_version(current.metadata_location) + 1
+        location = provider.new_table_metadata_file_location(version)
+        self._write_metadata(new, self._load_file_io(new.properties, location), location)
         key = (self.namespace_to_string(self.namespace_from(table.name())), self.table_name_from(table.name()))
         before = moved[key].before if key in moved else current.metadata_location
-        moved[key] = _Moved(before, new.metadata_location, new.metadata)
-        return _response(new.metadata, new.metadata_location)
+        moved[key] = _Moved(before, location, new)
+        return _response(new, location)
 
     def _known(self, location: str) -> TableMetadata | None:
         with self._lock:

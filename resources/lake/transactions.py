@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import TableUpdate, _apply_table_update, _TableMetadataUpdateContext
+from pyiceberg.table.update import (
+    TableUpdate,
+    _apply_table_update,
+    _TableMetadataUpdateContext,
+    _update_table_metadata_log,
+)
+from pyiceberg.utils.datetime import datetime_to_millis
 
 
 class SeenTransaction(Transaction):
@@ -24,16 +31,24 @@ class SeenTransaction(Transaction):
         if not changes:
             return base
         if self._seen is None or self._seen[0] is not base or self._seen[1] is not changes:
-            self._seen = (base, changes, _changed(base, changes))
+            self._seen = (base, changes, changed(base, changes))
         return self._seen[2]
 
 
-def _changed(metadata: TableMetadata, changes: tuple[TableUpdate, ...]) -> TableMetadata:
-    """As `update_table_metadata`, without the copy: each change makes new metadata, and leaves the old ones as they are."""
+def changed(metadata: TableMetadata, changes: tuple[TableUpdate, ...], written_at: str | None = None) -> TableMetadata:
+    """As `update_table_metadata`, without the copy: each change makes new metadata, and leaves the old ones as they are.
+
+    written_at: where the old metadata are, for those that are to be written; they say of themselves when they changed.
+    """
     context = _TableMetadataUpdateContext()
+    new = metadata
     for change in changes:
-        metadata = _apply_table_update(change, metadata, context)
-    return metadata
+        new = _apply_table_update(change, new, context)
+    if written_at is not None and context.has_changes():
+        new = _update_table_metadata_log(new, written_at, metadata.last_updated_ms)
+        if new.last_updated_ms == metadata.last_updated_ms:
+            new = new.model_copy(update={"last_updated_ms": datetime_to_millis(datetime.now().astimezone())})
+    return new
 
 
 def transaction_on(table: Table) -> SeenTransaction:

@@ -150,7 +150,8 @@ def plan_groups(
     """Plan a generation of each group that something landed for: of all files the group has now. Their batch ids.
 
     A group is planned once nothing more came for `quiet_seconds`, once a waiting file's key `is_done` (a marker), or
-    with `flush`. A group that a run works on, or that is held, waits for that to end.
+    with `flush`. A group that a run works on, or that is held, waits for that to end; but one that is held for files that were
+    refused is tried with what landed, for that may be what mends it.
     """
     planned: list[str] = []
     for groups in waiting_groups(ledger, source):
@@ -171,8 +172,14 @@ def _plan_group(ledger: Ledger, source: str, group_key: str) -> list[str]:
         parts = parts_of(connection, source, [group_key])[group_key]
         waiting = [part.file_id for part in parts if part.state == FileState.WAITING]
         batch = connection.execute(select(batches).where(batches.c.batch_id == batch_id)).one_or_none()
-        if not waiting or (batch is not None and batch.state in {BatchState.RUNNING, BatchState.HELD}):
+        if not waiting or (batch is not None and batch.state == BatchState.RUNNING):
             return []
+        held: list[str] = []
+        if batch is not None and batch.state == BatchState.HELD:
+            if not _stopped_for_refusals(connection, batch):
+                return []
+            of_batch = select(files.c.file_id).where(files.c.batch_id == batch_id, files.c.state == FileState.HELD)
+            held = list(connection.scalars(of_batch))
         generation = {
             "state": BatchState.PLANNED.value,
             "files": len(parts),
@@ -187,9 +194,21 @@ def _plan_group(ledger: Ledger, source: str, group_key: str) -> list[str]:
                 )
             )  # fmt: skip
         else:
-            if batch.state == BatchState.FINISHED:
+            if batch.state in {BatchState.FINISHED, BatchState.HELD}:
                 generation |= {"attempts_before": batch.attempt, "released": False, "not_before": None, "error": None}
             connection.execute(update(batches).where(batches.c.batch_id == batch_id).values(**generation))
         reason = f"planned with {len(parts)} files of {group_key}"
         move(connection, waiting, FileState.PENDING, at=now, reason=reason, batch_id=batch_id)
+        move(connection, held, FileState.PENDING, at=now, reason=reason, error_class=None, error=None)
         return [batch_id]
+
+
+def _stopped_for_refusals(connection: Connection, batch: Row[Any]) -> bool:
+    """Whether a group is held for files that its latest run refused; one that landed anew meanwhile is superseded."""
+    refused = select(files.c.file_id).where(
+        files.c.batch_id == batch.batch_id,
+        files.c.run_id == batch.run_id,
+        files.c.state.in_((FileState.HELD, FileState.SUPERSEDED)),
+        files.c.error_class.is_not(None),
+    )
+    return connection.scalars(refused.limit(1)).first() is not None

@@ -20,6 +20,9 @@ _NOT_READ_AGAIN = (FileState.SUPERSEDED, FileState.DELETED, FileState.DUPLICATE,
 _BACKOFF_SECONDS = 5.0
 _BACKOFF_MOST_SECONDS = 300.0
 
+Refusals = Mapping[str, tuple[str, str]]
+"""By the id of a file, the class and the reason of its refusal."""
+
 
 class BatchState(StrEnum):
     PLANNED = "planned"
@@ -239,16 +242,27 @@ def claim(
 
 
 def give_back(
-    ledger: Ledger, claim: Claim, error: str, *, max_attempts: int, hold: bool = False, backoff: bool = True
+    ledger: Ledger,
+    claim: Claim,
+    error: str,
+    *,
+    max_attempts: int,
+    hold: bool = False,
+    backoff: bool = True,
+    refused: Refusals | None = None,
 ) -> None:
     """End a claim that could not be finished. Its files wait for the next attempt, or are held; those that an earlier
     run committed are committed still.
 
-    `hold` says that only a person moves the batch on; so does reaching `max_attempts`. Raises LeaseLost.
+    `hold` says that only a person moves the batch on; so does reaching `max_attempts`. `refused`: the files for which it is held,
+    by id, with class and reason; what lands of their group then moves it on, too. Raises LeaseLost.
     """
     with ledger.write() as connection:
         leases.check(connection, claim.lease)
         _give_back(connection, claim.batch, error, max_attempts=max_attempts, hold=hold, backoff=backoff)
+        for file_id, (error_class, why) in (refused or {}).items():
+            of_file = (files.c.file_id == file_id, files.c.state == FileState.HELD)
+            connection.execute(update(files).where(*of_file).values(error_class=error_class, error=why))
         leases.drop(connection, claim.lease)
 
 
@@ -274,7 +288,8 @@ def _give_back(
     committed = list(connection.scalars(running.where(visible)))
     move(connection, committed, FileState.COMMITTED, at=now, reason=f"its rows stay as they were: {error}")
     ids = list(connection.scalars(running))
-    move(connection, ids, FileState.HELD if hold else FileState.PENDING, at=now, reason=error, error=error)
+    to = FileState.HELD if hold else FileState.PENDING
+    move(connection, ids, to, at=now, reason=error, error_class=None, error=error)
 
 
 def _backoff(attempts: int) -> float:
@@ -321,7 +336,7 @@ def count_lost_request(ledger: Ledger, batch: Batch, error: str, *, max_attempts
         if hold:
             of_batch = select(files.c.file_id).where(files.c.batch_id == batch.batch_id)
             ids = list(connection.scalars(of_batch.where(files.c.state == FileState.PENDING)))
-            move(connection, ids, FileState.HELD, at=now, reason=error, error=error)
+            move(connection, ids, FileState.HELD, at=now, reason=error, error_class=None, error=error)
 
 
 def release(ledger: Ledger, batch_id: str) -> Batch:
@@ -348,5 +363,5 @@ def release(ledger: Ledger, batch_id: str) -> Batch:
                 select(files.c.file_id).where(files.c.batch_id == batch_id, files.c.state == FileState.HELD)
             )
         )
-        move(connection, ids, FileState.PENDING, at=now, reason="released by a person", error=None)
+        move(connection, ids, FileState.PENDING, at=now, reason="released by a person", error_class=None, error=None)
         return get_in(connection, batch_id)

@@ -95,5 +95,13 @@ def redo(ledger: Ledger, batch_id: str) -> tuple[Batch, int]:
             )
         )
         held = list(connection.scalars(of_batch.where(files.c.state == FileState.HELD)))
-        move(connection, held, FileState.PENDING, at=now, reason="to be done again, asked for by a person", error=None)
+        move(
+            connection,
+            held,
+            FileState.PENDING,
+            at=now,
+            reason="to be done again, asked for by a person",
+            error_class=None,
+            error=None,
+        )
     return get_batch(ledger, batch_id), len(owned)

@@ -22,6 +22,7 @@ from pipeline_assets.columns import BATCH_ID, FILE_ID, to_table
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.reading_units import derive, parse
 from pipeline_assets.validation import violations
+from tests.bathymetry.old_bag import smxml, write_old_bag
 from tests.bathymetry.surfaces import PROVENANCE, hills
 
 MAX_CELLS = 1_000_000
@@ -32,7 +33,10 @@ NUMBERS = (0, 1, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 def originals(folder: Path, kind: str) -> list[bytes]:
     small = hills(40, 50)
     if kind == "bag":
-        return [write_bag(small, PROVENANCE, folder / "a.bag").read_bytes()]
+        return [
+            write_bag(small, PROVENANCE, folder / "a.bag").read_bytes(),
+            write_old_bag(small, smxml(small), folder / "b.bag").read_bytes(),
+        ]
     return [
         write_triplet(small, PROVENANCE, folder)["Depth"].read_bytes(),
         write_cog(small, PROVENANCE, folder / "c.tif").read_bytes(),

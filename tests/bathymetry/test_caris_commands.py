@@ -46,7 +46,12 @@ POSITIONS = tuple(
 
 
 def rows(
-    *names: str, caris: dict[str, Any] | None = None, kind: str = "gsf", at: tuple[float, ...] = POSITIONS, **said: Any
+    *names: str,
+    caris: dict[str, Any] | None = None,
+    kind: str = "gsf",
+    at: tuple[float, ...] = POSITIONS,
+    cells: str | None = None,
+    **said: Any,
 ) -> dict[str, pa.Table]:
     """Rows of a survey as its tables have them."""
     wanted = {"crs": "EPSG:32755", "vertical_datum": "EPSG:5711", "engine": "caris", **said}
@@ -58,7 +63,8 @@ def rows(
             "line": list(names), "source_key": [f"bathymetry/s/{name}" for name in names],
             "sha256": [f"{number:064x}" for number in range(count)], "kind": [kind] * count,
             "longitude_west": [west] * count, "longitude_east": [east] * count, "latitude_min": [south] * count,
-            "latitude_max": [north] * count,
+            "latitude_max": [north] * count, "cell_m": pa.nulls(count, pa.float64()),
+            "cells_by_depth": pa.array([cells] * count, pa.string()),
         }
     )  # fmt: skip
     told = declaration(**wanted, caris=caris).decode()
@@ -186,6 +192,7 @@ def test_the_engine_and_the_vessel_of_a_deployment_hold_where_a_survey_says_noth
         ({"vertical_datum": "unknown"}, "no_vertical_datum", "Declare `vertical_datum`"),
         ({"vertical_datum": "MSL & del *"}, "no_vertical_datum", "letters, digits"),
         ({"kind": "las"}, "not_gsf", "las"),
+        ({"cells": "[[20.0, 1.0]]"}, "cells_by_depth", "Declare cell_m in survey.json, or use the open engine"),
         # Northings of the north, in the zone of the south: the fault of a logged run of the original.
         ({"grid": replace(GRID, crs="EPSG:32655")}, "wrong_place", "hemisphere"),
         ({"at": (150.1, 150.2, -42.5, -42.4)}, "wrong_place", "zone"),

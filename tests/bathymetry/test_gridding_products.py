@@ -17,7 +17,7 @@ from pipeline_assets.bathymetry.config import BathymetryConfig
 from pipeline_assets.bathymetry.derive import soundings_of
 from pipeline_assets.bathymetry.judge.judged import Judged
 from pipeline_assets.bathymetry.judge.profiles import profile_of
-from pipeline_assets.bathymetry.products.gridding import cell_for, shallow_depth
+from pipeline_assets.bathymetry.products.cells import cell_for, shallow_depth
 from pipeline_assets.bathymetry.products.made_files import BUNDLE, in_bundles
 from pipeline_assets.bathymetry.products.package import make_delivery
 from pipeline_assets.bathymetry.products.quality import RESULTS_FILE, result_of

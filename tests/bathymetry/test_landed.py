@@ -22,7 +22,7 @@ from pipeline_assets.bathymetry.source import BATHYMETRY
 from pipeline_assets.definitions import Overrides, build_defs
 from pipeline_assets.landed_file import LandedFile, Refused
 from resources.lake.sql import run_query
-from resources.ledger.batches import due, release
+from resources.ledger.batches import claim, due, get_batch, give_back, release
 from resources.platform import Platform
 from resources.settings import Settings
 from sensors.looking import look_for_arrivals, plan_batches
@@ -125,18 +125,50 @@ def test_a_survey_that_wants_to_be_whole_waits_for_its_mended_line(
     put("bathymetry/whole/survey.done", b"done\n")
     assert do(platform) == ["whole"]
     put("bathymetry/whole/0002.gsf", second[:-100])
-    with pytest.raises(
-        BatchHeld, match=r"on_refused is `stop`.*whole/0002\.gsf \(truncated_gsf\): the file ends.*strandline release"
-    ):
+    stopped = r"on_refused is `stop`.*whole/0002\.gsf \(truncated_gsf\): the file ends.*strandline release"
+    with pytest.raises(BatchHeld, match=stopped):
         do(platform, flush=True)
     assert rows_of(platform, "SELECT line FROM bathymetry.lines") == [("0001.gsf",)], "what was published stays"
-    assert states(platform)["bathymetry/whole/0002.gsf"] == "held"
+    held = "SELECT key, error_class FROM operations.files WHERE state = 'held' AND error_class IS NOT NULL"
+    assert rows_of(platform, held) == [("bathymetry/whole/0002.gsf", "truncated_gsf")]
+    assert do(platform, flush=True) == [], "nothing landed that could mend it"
+    put("bathymetry/whole/0002.gsf", second[: len(second) // 2])
+    with pytest.raises(BatchHeld, match=stopped):
+        do(platform, flush=True)
     put("bathymetry/whole/0002.gsf", second)
-    assert do(platform, flush=True) == [], "a person lets it go on"
-    release(platform.ledger, BATHYMETRY.batch_of("whole"))
-    assert do(platform, flush=True) == ["whole"]
+    assert do(platform, flush=True) == ["whole"], "the mended line lets it go on"
     assert rows_of(platform, "SELECT line FROM bathymetry.lines ORDER BY line") == [("0001.gsf",), ("0002.gsf",)]
     assert set(states(platform).values()) == {"committed"}
+    refused = "SELECT DISTINCT state FROM operations.files WHERE error_class IS NOT NULL"
+    assert rows_of(platform, refused) == [("superseded",)]
+    assert not get_batch(platform.ledger, BATHYMETRY.batch_of("whole")).released, "the next refusal stops it again"
+
+
+def test_a_person_lets_a_stopped_survey_go_on_without_its_line(platform: Platform, put: Put, made: MadeLine) -> None:
+    put("bathymetry/whole/survey.json", declaration(crs=CRS, vertical_datum="MSL", on_refused="stop"))
+    put("bathymetry/whole/0001.gsf", gsf(made))
+    put("bathymetry/whole/0002.gsf", gsf(made)[:-100])
+    with pytest.raises(BatchHeld, match="go on without these files"):
+        do(platform, flush=True)
+    assert rows_of(platform, "SELECT count(*) FROM operations.files WHERE state = 'held'") == [(3,)]
+    release(platform.ledger, BATHYMETRY.batch_of("whole"))
+    assert do(platform, flush=True) == ["whole"]
+    assert rows_of(platform, "SELECT line FROM bathymetry.lines") == [("0001.gsf",)]
+    assert states(platform)["bathymetry/whole/0002.gsf"] == "quarantined"
+
+
+def test_a_stopped_survey_that_a_person_canceled_meanwhile_waits_for_a_person(
+    platform: Platform, put: Put, made: MadeLine
+) -> None:
+    put("bathymetry/whole/survey.json", declaration(crs=CRS, vertical_datum="MSL", on_refused="stop"))
+    put("bathymetry/whole/0001.gsf", gsf(made)[:-100])
+    with pytest.raises(BatchHeld):
+        do(platform, flush=True)
+    release(platform.ledger, BATHYMETRY.batch_of("whole"))
+    claimed = claim(platform.ledger, BATHYMETRY.batch_of("whole"), "run-canceled", 30)
+    give_back(platform.ledger, claimed, "canceled by a person", max_attempts=3, hold=True)
+    put("bathymetry/whole/0001.gsf", gsf(made))
+    assert do(platform, flush=True) == []
 
 
 def test_whether_a_survey_stops_is_declared_or_a_setting() -> None:

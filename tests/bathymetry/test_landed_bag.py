@@ -147,7 +147,7 @@ def _elsewhere(root: Any) -> None:
         (_replace("metadata", np.frombuffer(b"no xml", "S1")), "bag_metadata", "is no XML"),
         (
             _replace("metadata", np.frombuffer(b'<smXML:MD_Metadata xmlns:smXML="http://metadata.dgiwg.org/smXML"/>', "S1")),
-            "bag_metadata", "since version 1.5",
+            "bag_metadata", "has dimensions none",
         ),
         (_replace("metadata", np.zeros(9, "f8")), "damaged_bag", "expected text"),
         (_text(b"<gmi:MI_Metadata", b"<!DOCTYPE x [<!ENTITY a 'b'>]><gmi:MI_Metadata"), "bag_metadata", "document type"),

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
-from pipeline_assets import registry
 from pipeline_assets.bathymetry.examples import declaration
 from pipeline_assets.bathymetry.landed_surface.bag import read_bag
 from pipeline_assets.bathymetry.made_survey import CRS, MadeLine, Plan, gsf, lines, sea_floor
@@ -25,70 +21,22 @@ from pipeline_assets.bathymetry.products.quality import COMPARED, JUDGED
 from pipeline_assets.bathymetry.products.stored import load_surface
 from pipeline_assets.bathymetry.source import BATHYMETRY
 from pipeline_assets.bathymetry.surface import Grid, Surface
-from resources.platform import Platform
-from resources.settings import Settings
+from tests.bathymetry.landing import Landed, landing
 from tests.bathymetry.made_survey import centers
 from tests.bathymetry.surfaces import PROVENANCE
-from tests.running import rows_of
 
 SURVEY = "known"
 # Noise of 0.1 m and ten soundings a cell of 1 m, as in published comparisons of gridding; fliers that nothing marks.
 PLAN = Plan(seed=7, width_m=60, height_m=100, ping_m=0.4, beams=240, sigma_m=0.07, fliers=0.0005)
 
 
-@dataclass
-class Landed:
-    """A home with surveys that landed, and commands on it."""
-
-    home: Path
-    folder: Path
-    run: Callable[..., Any]
-    made: list[MadeLine]
-    not_made: list[str] = field(default_factory=list)
-
-    @property
-    def goldens(self) -> Path:
-        """A folder of golden surfaces."""
-        folder = self.folder / "goldens"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def land(self, survey: str, files: dict[str, bytes]) -> None:
-        for name, data in files.items():
-            path = self.folder / survey / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            self.run("land", "bathymetry", str(path), "--key", f"{survey}/{name}")
-
-    def product(self, name: str, survey: str = SURVEY) -> Path:
-        return self.home / "products" / "bathymetry" / survey / name
-
-    def sql(self, query: str) -> list[tuple[Any, ...]]:
-        platform = Platform(Settings(home=self.home))
-        try:
-            return rows_of(platform, query)
-        finally:
-            platform.close()
-
-
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
     """A survey of two lines, of which the second is late and a third is damaged; another in a zone that is wrong."""
-    home = tmp_path_factory.mktemp("surveys") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"HOME": home, "SETTLE_SECONDS": 0.05, "WORKERS": 1}.items():
-            patch.setenv(f"STRANDLINE_{name}", str(value))
-        patch.setattr(registry, "SOURCES", (BATHYMETRY,))
-        patch.setattr(registry.get_source, "__defaults__", ((BATHYMETRY,),))
-
-        def run(*arguments: str, code: int = 0) -> Any:
-            done = CliRunner().invoke(main, arguments)
-            assert done.exit_code == code, (done.output, done.exception)
-            return json.loads(done.stdout) if "--json" in arguments else done.output
-
+    with landing(tmp_path_factory, SURVEY) as (here, patch):
         made = list(lines(PLAN))
         first, second = (gsf(line) for line in made)
-        here = Landed(home, tmp_path_factory.mktemp("files"), run, made)
+        here.made = made
         write_bag(known_floor(made), PROVENANCE, here.goldens / f"{SURVEY}.bag")
         patch.setenv("STRANDLINE_BATHYMETRY_GOLDENS", str(here.goldens))
         # CUBE fills cells at the border that hold no sounding; they are in one of the two alone.
@@ -104,7 +52,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
             },
         )
         here.land("zone", {"survey.json": declaration(crs="EPSG:32757"), "0001.gsf": first, "survey.done": b"done\n"})
-        here.not_made = run("drain", "--json", code=3)["products"]  # 3: a file was refused
+        here.not_made = here.run("drain", "--json", code=3)["products"]  # 3: a file was refused
         yield here
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resources.platform import Platform
 
 LINE_COLUMNS = (
-    "source_key", "survey", "line", "kind", "sha256", "crs", "vertical_datum", "s44_order", "cell_m", "soundings", "accepted",
+    "source_key", "survey", "line", "kind", "sha256", "crs", "vertical_datum", "s44_order", "cell_m", "cells_by_depth", "soundings", "accepted",
     "pings", "time_min", "time_max", "longitude_west", "longitude_east", "latitude_min", "latitude_max",
 )  # fmt: skip
 _MAKES = {

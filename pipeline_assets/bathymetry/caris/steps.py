@@ -40,7 +40,7 @@ from pipeline_assets.bathymetry.caris.output import Said, in_words, parse_output
 from pipeline_assets.bathymetry.caris.values import SurveyWork, declared_of, engine_of, survey_work
 from pipeline_assets.bathymetry.caris.work import GIVEN, LINES, bring_lines, keep, opened
 from pipeline_assets.bathymetry.config import BathymetryConfig
-from pipeline_assets.bathymetry.products.gridding import described
+from pipeline_assets.bathymetry.products.described import described
 from pipeline_assets.bathymetry.products.pictures import hillshade_png
 from pipeline_assets.bathymetry.products.stored import load_surface, save_surface
 from pipeline_assets.bathymetry.products.survey import provenance_of

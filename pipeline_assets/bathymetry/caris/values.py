@@ -14,6 +14,7 @@ import numpy as np
 from pipeline_assets.bathymetry.caris.command import Values
 from pipeline_assets.bathymetry.caris.declared import CarisSurvey, Engine, is_text
 from pipeline_assets.bathymetry.config import UNKNOWN_DATUM, BathymetryConfig, Declared
+from pipeline_assets.bathymetry.products.cells import ladder_of
 from pipeline_assets.bathymetry.products.gsf import file_names
 from pipeline_assets.bathymetry.products.survey import positions_of
 from pipeline_assets.bathymetry.surface import Grid
@@ -75,9 +76,15 @@ def engine_of(rows: Mapping[str, Any], survey: str, config: BathymetryConfig) ->
 def survey_work(rows: Mapping[str, Any], survey: str, config: BathymetryConfig, grid: Grid) -> SurveyWork:
     """rows: of the tables `lines` and `surveys`. grid: the cells that the survey gets.
 
-    Raises Refused `no_vessel_file`, `no_vertical_datum`, `bad_command_value`, `not_gsf`, `wrong_place`.
+    Raises Refused `no_vessel_file`, `no_vertical_datum`, `bad_command_value`, `not_gsf`, `wrong_place`, `cells_by_depth`.
     """
     declared, lines = declared_of(rows, survey, config), rows["lines"]
+    if ladder_of(lines, config):
+        raise Refused(
+            "cells_by_depth",
+            f"the cells of {survey} grow with depth, and the commands for CARIS grid with cells of one size. Declare cell_m in survey.json, "
+            "or use the open engine.",
+        )
     caris = declared.caris
     others = sorted({kind for kind in lines["kind"].to_pylist() if kind != "gsf"})
     if others:

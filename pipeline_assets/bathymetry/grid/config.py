@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal, Self
+import math
+from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline_assets.bathymetry.s44 import order_of
 
@@ -104,6 +106,30 @@ class CubeParameters(BaseModel):
         return max(1, int(CALDER_INNER_M / cell)), max(1, int(CALDER_OUTER_M / cell))
 
 
+Ladder = tuple[tuple[float, float], ...]
+"""Pairs of the depth down to which (m) and the edge of a cell (m), both rising."""
+
+LADDERS: Mapping[str, Ladder] = {
+    "noaa_complete_coverage": ((20.0, 1.0), (40.0, 2.0), (80.0, 4.0), (160.0, 8.0), (320.0, 16.0)),
+    "noaa_object_detection": ((20.0, 0.5), (40.0, 1.0), (80.0, 4.0), (160.0, 8.0), (320.0, 16.0)),
+}
+"""NOAA's, of surfaces of variable resolution (Hydrographic Surveys Specifications and Deliverables, 5.2.2; in QC Tools' manual, Holiday
+Finder). Their ranges do not overlap; those of several surfaces of one resolution each (0-20, 18-40, 36-80, ...) do."""
+
+
+def check_ladder(ladder: Ladder) -> Ladder:
+    """Raises ValueError unless depths and cells rise and all cells fit into the largest."""
+    depths, cells = [depth for depth, _ in ladder], [cell for _, cell in ladder]
+    for values in (depths, cells):
+        if any(not 0 < value < math.inf for value in values) or any(
+            more <= less for less, more in itertools.pairwise(values)
+        ):
+            raise ValueError("depths and cells must be above 0, and each greater than the one before")
+    if cells and any(abs(cells[-1] / cell - round(cells[-1] / cell)) > 1e-9 for cell in cells):
+        raise ValueError("the largest cell must be a whole multiple of each")
+    return ladder
+
+
 class GridConfig(BaseModel):
     """How a survey's soundings become a surface."""
 
@@ -111,7 +137,7 @@ class GridConfig(BaseModel):
 
     method: Method = Field("cube", description="cube, weighted_mean, median, shoalest or mean")
     cell_m: float = Field(1.0, gt=0, description="edge of a cell, m")
-    ladder: tuple[tuple[float, float], ...] = Field(
+    ladder: Ladder = Field(
         (),
         description="cells that grow with depth: pairs of the depth down to which (m) and the edge of a cell (m), both rising; "
         "one surface a pair. Empty: cell_m everywhere",
@@ -136,16 +162,10 @@ class GridConfig(BaseModel):
     def _known(cls, value: str) -> str:
         return order_of(value).name
 
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        depths, cells = [depth for depth, _ in self.ladder], [cell for _, cell in self.ladder]
-        if any(value <= 0 for value in depths + cells) or any(
-            b <= a for some in (depths, cells) for a, b in itertools.pairwise(some)
-        ):
-            raise ValueError("ladder: depths and cells must be above 0, and each greater than the one before")
-        if cells and any(abs(cells[-1] / cell - round(cells[-1] / cell)) > 1e-9 for cell in cells):
-            raise ValueError("ladder: the largest cell must be a whole multiple of each")
-        return self
+    @field_validator("ladder")
+    @classmethod
+    def _rising(cls, value: Ladder) -> Ladder:
+        return check_ladder(value)
 
     def described(self, cell: float) -> dict[str, float | str]:
         """The parameters that a surface of this method came from, by name."""

@@ -53,6 +53,7 @@ def _problems(root: Any, strict_corners: bool) -> tuple[list[str], dict[str, int
     if metadata is not None:
         problems += _metadata_problems(metadata)
         found["corner points"] = f"{metadata.corner_cells[0]:g} by {metadata.corner_cells[1]:g} cells apart"
+        found["uncertainties are"] = metadata.uncertainty
         problems += _corner_problems(metadata, strict_corners)
     for name in ("elevation", "uncertainty"):
         if name in root:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline_assets.bathymetry.judge import coverage, fliers, order_checks, sanity
-from pipeline_assets.bathymetry.judge.judged import Judged
+from pipeline_assets.bathymetry.judge.judged import Judged, Mask
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.bathymetry.surface import Surface
@@ -75,7 +75,7 @@ CHECKS: Mapping[str, CheckInfo] = {
     )
 }  # fmt: skip
 
-_OF_SURFACE: Mapping[str, Callable[[Surface, Profile], Judged]] = {
+_OF_SURFACE: Mapping[str, Callable[[Surface, Profile, Mask | None], Judged]] = {
     "tvu": order_checks.tvu,
     "density": order_checks.density,
     "resolution": order_checks.resolution,
@@ -91,17 +91,18 @@ def judge_surface(
     profile: Profile,
     soundings: Soundings | Iterable[Soundings] | None = None,
     positions: tuple[float, float, float, float] | None = None,
+    own: Mask | None = None,
 ) -> list[Judged]:
     """Every check that the profile asks for, in its order; of soundings, when they are given, THU as well.
 
-    soundings: all, or piece by piece. positions: as `sanity.crs_and_datum` has them.
+    soundings: all, or piece by piece. positions: as `sanity.crs_and_datum` has them. own: as `judged.own_depths` has it.
     """
     judged = []
     for name in profile.asked:
         if name == "crs_and_datum":
             judged.append(sanity.crs_and_datum(surface, profile, positions))
         else:
-            judged.append(_OF_SURFACE[name](surface, profile))
+            judged.append(_OF_SURFACE[name](surface, profile, own))
     if soundings is not None and profile.limits.thu_m is not None:
         judged.append(order_checks.thu(soundings, surface.grid, profile))
     return judged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, has_density, not_judged
+from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, has_density, not_judged, own_depths
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.s44 import cell_max
 from pipeline_assets.bathymetry.surface import Surface
@@ -15,12 +15,12 @@ _LARGEST_SIDE = 2**31
 """Of a holiday, cells: more than any surface has, where a depth or a cell cannot be."""
 
 
-def holes_and_gaps(surface: Surface, profile: Profile) -> Judged:
+def holes_and_gaps(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """Groups of cells with too few soundings are few, and none is large.
 
     AusSeabed's Finder Grid Checks, "Data Hole and Data Gap": a group, linked by edges or corners, is a hole if it holds a full
     block of `hole_cells` by as many, and a gap otherwise. Groups at the border of the array are outside of the survey. The
-    area is of the cells with a depth and of those found.
+    area is of the cells with a depth and of those found. own: as `own_depths` has it.
     """
     most = profile.gap_share
     if not has_density(surface):
@@ -30,11 +30,13 @@ def holes_and_gaps(surface: Surface, profile: Profile) -> Judged:
     labels, count = _inner_groups(~known | (surface.density < least), _ALL_LINKS)
     has_block = np.zeros(count + 1, dtype=np.bool_)
     has_block[np.unique(labels[_block_corners(labels > 0, profile.hole_cells)])] = True
+    if own is not None:
+        labels[~own] = 0
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     present = sizes > 0
     present[0] = False
     holes, gaps = has_block[labels] & (labels > 0), ~has_block[labels] & (labels > 0)
-    of = int(np.count_nonzero(known | (labels > 0)))
+    of = int(np.count_nonzero(own_depths(surface, own) | (labels > 0)))
     if not of:
         return not_judged("holes_and_gaps", 1.0 - most, "no cell has a depth")
     hole_share, gap_share = int(np.count_nonzero(holes)) / of, int(np.count_nonzero(gaps)) / of
@@ -57,12 +59,13 @@ def holes_and_gaps(surface: Surface, profile: Profile) -> Judged:
     )
 
 
-def holidays(surface: Surface, profile: Profile) -> Judged:
+def holidays(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """No empty place among the data is large enough to hide a feature.
 
     NOAA's QC Tools, Holiday Finder 4: empty cells that share sides, with data all around. They are a holiday if they hold
     floor(3 · allowed cell / cell) cells in a square (full coverage), in a row or column (object detection), or at all (all
     holes). The allowed cell is that of the profile's order at the median depth around it, where QC Tools has NOAA's tables.
+    own: as `own_depths` has it; a holiday that lies in two surfaces is judged in the cells of each.
     """
     order, cell = profile.limits, surface.grid.cell
     known = np.isfinite(surface.depth)
@@ -85,10 +88,14 @@ def holidays(surface: Surface, profile: Profile) -> Judged:
         smallest = side if profile.holidays == "object_detection" else side * side
         if size > profile.holiday_area_max * smallest or not _is_holiday(hole, side, profile.holidays):
             continue
+        hole = hole if own is None else hole & own[around]
+        size = int(np.count_nonzero(hole))
+        if not size:
+            continue
         failing[around] |= hole
         found, largest = found + 1, max(largest, size)
     return by_cells(
-        "holidays", 1.0, known | failing, failing, "are in holidays",
+        "holidays", 1.0, own_depths(surface, own) | failing, failing, "are in holidays",
         {"holidays": found, "largest (cells)": largest, "rule": profile.holidays, "order": order.name},
     )  # fmt: skip
 

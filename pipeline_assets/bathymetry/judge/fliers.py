@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, not_judged
+from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, not_judged, own_depths
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.s44 import tvu_max
 from pipeline_assets.bathymetry.surface import Surface
@@ -57,9 +57,9 @@ class Fliers:
         return {name: int(counted[kind]) for kind, name in KINDS.items()}
 
 
-def fliers(surface: Surface, profile: Profile) -> Judged:
+def fliers(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """No cell is flagged by the checks that Flier Finder 9 makes by default."""
-    known = np.isfinite(surface.depth)
+    known = own_depths(surface, own)
     if not known.any():
         return not_judged("fliers", 1.0, "no cell has a depth")
     found = find_fliers(surface.depth)

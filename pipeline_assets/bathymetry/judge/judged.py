@@ -33,6 +33,13 @@ class Judged:
     not_judged: str = ""
 
 
+def own_depths(surface: Surface, own: Mask | None) -> Mask:
+    """The cells with a depth that are judged. own: those that belong to this surface, where it has others beside them so that
+    nobody takes its edge for the end of the data; None: all."""
+    known: Mask = np.isfinite(surface.depth)
+    return known if own is None else known & own
+
+
 def not_judged(name: str, threshold: float, why: str) -> Judged:
     """A check that could not be made does not pass: nobody should take it for one that was."""
     return Judged(name, False, float("nan"), threshold, None, f"not judged: {why}", {}, why)

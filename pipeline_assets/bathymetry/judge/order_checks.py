@@ -6,20 +6,20 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, has_density, not_judged
+from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, has_density, not_judged, own_depths
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.s44 import cell_max, thu_max, tvu_max
 from pipeline_assets.bathymetry.soundings import Soundings
 from pipeline_assets.bathymetry.surface import Grid, Surface
 
 
-def tvu(surface: Surface, profile: Profile) -> Judged:
+def tvu(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """The uncertainty of each cell, at 95 %, is within the order's sqrt(a² + (b·depth)²).
 
     IHO S-44 ed. 6.1.0, table 1; as AusSeabed's MBES Grid Checks, which also take a negative uncertainty by its amount. A
     cell with a depth and no uncertainty fails, for nobody knows that it keeps the limit.
     """
-    order, known = profile.limits, np.isfinite(surface.depth)
+    order, known = profile.limits, own_depths(surface, own)
     if not np.isfinite(surface.uncertainty[known]).any():
         return not_judged(
             "tvu", order.tvu_share, "the surface has no uncertainty. Deliver it with an uncertainty layer"
@@ -30,7 +30,7 @@ def tvu(surface: Surface, profile: Profile) -> Judged:
         excess = np.abs(surface.uncertainty.astype(np.float64)) / most
     return by_cells(
         "tvu", order.tvu_share, known, ~kept, f"are less certain than {order.title} allows",
-        {"order": order.name, "a (m)": order.tvu_m, "b": order.tvu_of_depth, "worst of limit": _rounded(np.nanmax(excess))},
+        {"order": order.name, "a (m)": order.tvu_m, "b": order.tvu_of_depth, "worst of limit": _rounded(np.nanmax(excess[known]))},
     )  # fmt: skip
 
 
@@ -65,14 +65,14 @@ def thu(soundings: Soundings | Iterable[Soundings], grid: Grid, profile: Profile
     )  # fmt: skip
 
 
-def density(surface: Surface, profile: Profile) -> Judged:
+def density(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """Enough cells hold enough soundings. AusSeabed's MBES Grid Checks, density; NOAA's QC Tools have the same 95 %."""
     order = profile.limits
     if order.density_min is None:
         return not_judged("density", order.density_share, f"{order.title} asks no density")
     if not has_density(surface):
         return not_judged("density", order.density_share, "the surface has no density. Deliver it with a density layer")
-    known = np.isfinite(surface.depth)
+    known = own_depths(surface, own)
     return by_cells(
         "density", order.density_share, known, surface.density < order.density_min,
         f"hold fewer than {order.density_min} soundings",
@@ -80,7 +80,7 @@ def density(surface: Surface, profile: Profile) -> Judged:
     )  # fmt: skip
 
 
-def resolution(surface: Surface, profile: Profile) -> Judged:
+def resolution(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """Cells are no larger than half of the smallest feature that must be found at their depth.
 
     AusSeabed's MBES Grid Checks, resolution.
@@ -88,7 +88,7 @@ def resolution(surface: Surface, profile: Profile) -> Judged:
     order = profile.limits
     if order.feature_m is None:
         return not_judged("resolution", profile.resolution_share, f"{order.title} asks no size of features")
-    known: Mask = np.isfinite(surface.depth)
+    known = own_depths(surface, own)
     allowed = cell_max(order, surface.depth)
     with np.errstate(invalid="ignore"):
         failing = allowed < surface.grid.cell

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline_assets.bathymetry.judge.judged import Judged, by_cells, by_rules, not_judged
+from pipeline_assets.bathymetry.judge.judged import Judged, Mask, by_cells, by_rules, not_judged, own_depths
 from pipeline_assets.bathymetry.judge.profiles import Profile
 from pipeline_assets.bathymetry.surface import Surface
 from pipeline_assets.bathymetry.vertical_datums import is_declared
@@ -19,12 +19,12 @@ DEGREES_APART = 0.05
 """How far a surface may lie from the positions that it was made of, degrees. Our own."""
 
 
-def uncertainty_sanity(surface: Surface, profile: Profile) -> Judged:
+def uncertainty_sanity(surface: Surface, profile: Profile, own: Mask | None = None) -> Judged:
     """Every depth has an uncertainty, above zero, that is no larger than 4 m and a tenth of the greatest depth.
 
     NOAA's QC Tools, BAG Checks, of the NBS profile. Shown, and no failure: that all are one and the same.
     """
-    known = np.isfinite(surface.depth)
+    known = own_depths(surface, own)
     values = surface.uncertainty
     if not known.any() or not np.isfinite(values[known]).any():
         return not_judged(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_assets.bathymetry.crs_names import horizontal, named
 from pipeline_assets.bathymetry.landed_surface.bag_guard import damaged, opened_bag
 from pipeline_assets.bathymetry.landed_surface.bag_metadata import BagMetadata, read_metadata
 from pipeline_assets.bathymetry.surface import Grid, Surface
@@ -68,26 +69,18 @@ def outer_corner(metadata: BagMetadata) -> tuple[float, float]:
 
 def _crs(metadata: BagMetadata) -> str:
     """The EPSG code of the horizontal CRS where it has one that means the same, or its WKT."""
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import CRSError
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
 
+    corners = np.array(metadata.corners)
     try:
-        crs = CRS.from_user_input(metadata.horizontal)
-        crs = crs.source_crs if crs.is_bound and crs.source_crs is not None else crs
-        if crs.is_compound:
-            crs = crs.sub_crs_list[0]
-        # Names of units and parameters differ from program to program, so that the code is often no sure match.
-        code = crs.to_epsg(min_confidence=20)
-        x, y = metadata.corners[::2], metadata.corners[1::2]
-        here = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
-        there = Transformer.from_crs(f"EPSG:{code}", "EPSG:4326", always_xy=True).transform(x, y) if code else here
-    except CRSError as error:
+        return named(horizontal(CRS.from_user_input(metadata.horizontal)), corners[::2], corners[1::2])
+    except ProjError as error:
         raise Refused(
             "bag_metadata",
             f"The BAG's CRS is {metadata.horizontal[:80]!r}; expected a WKT that PROJ knows.",
             location="BAG_root/metadata",
         ) from error
-    return f"EPSG:{code}" if code and np.allclose(here, there, rtol=0.0, atol=1e-8) else crs.to_wkt()
 
 
 def _single(root: Any, metadata: BagMetadata, crs: str) -> Surface:

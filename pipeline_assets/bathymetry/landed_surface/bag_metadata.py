@@ -1,4 +1,6 @@
-"""What a BAG says of itself in the XML (ISO 19139) that it carries. Open Navigation Surface, BAG format 1.6."""
+"""What a BAG says of itself in the XML that it carries: ISO 19139, and before version 1.5 smXML. Open Navigation Surface, BAG
+format 1.0 to 2.0.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline_assets.bathymetry.landed_surface.bag_smxml import (
+    horizontal_of,
+    is_smxml,
+    local,
+    text_at,
+    uncertainty_of,
+    vertical_of,
+)
 from pipeline_assets.landed_file import Refused
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-GMD, GCO, GML = (
-    "{http://www.isotc211.org/2005/gmd}", "{http://www.isotc211.org/2005/gco}", "{http://www.opengis.net/gml/3.2}"
-)  # fmt: skip
+GMD, GCO = "{http://www.isotc211.org/2005/gmd}", "{http://www.isotc211.org/2005/gco}"
 MOST_BYTES = 20_000_000
 
 
@@ -22,7 +30,8 @@ MOST_BYTES = 20_000_000
 class BagMetadata:
     """rows, columns: of the grid; cell: between nodes, m, along x and y. corners: x and y of south-west and north-east, m.
 
-    horizontal, vertical: WKT or a name of the CRS and of the vertical datum; empty where it has none.
+    horizontal, vertical: WKT, a code or a name of the CRS and of the vertical datum; empty where it has none.
+    uncertainty: what its uncertainties are, in words.
     """
 
     rows: int
@@ -31,6 +40,7 @@ class BagMetadata:
     corners: tuple[float, float, float, float]
     horizontal: str
     vertical: str
+    uncertainty: str = "unknown"
 
     @property
     def vertical_name(self) -> str:
@@ -45,9 +55,6 @@ class BagMetadata:
         """How many cells the corners lie apart, along x and y."""
         west, south, east, north = self.corners
         return (east - west) / self.cell[0], (north - south) / self.cell[1]
-
-
-_OLD = "smXML"
 
 
 def xml_root(data: bytes) -> Element:
@@ -69,34 +76,33 @@ def xml_root(data: bytes) -> Element:
 
 
 def read_metadata(data: bytes) -> BagMetadata:
-    """What the XML says of grid and CRS. Refused `bag_metadata` that names what is missing or cannot be."""
+    """What the XML says of grid and CRS, of any version. Refused `bag_metadata` that names what is missing or cannot be."""
     root = xml_root(data)
-    if _OLD in root.tag or any(_OLD in child.tag for child in root):
-        raise Refused(
-            "bag_metadata",
-            "The metadata of the BAG are written as in version 1.4 and before (smXML), which is not read; expected ISO 19139 as "
-            "since version 1.5. Write it anew, such as by gdal_translate -of BAG, or send the surface as GeoTIFF.",
-            location="BAG_root/metadata",
-        )
     sizes: dict[str, int] = {}
     cells: dict[str, float] = {}
-    for axis in root.iter(f"{GMD}MD_Dimension"):
-        name = _text(axis.find(f"{GMD}dimensionName/{GMD}MD_DimensionNameTypeCode"))
-        sizes[name] = _whole(_text(axis.find(f"{GMD}dimensionSize/{GCO}Integer")), f"size of {name}")
-        cells[name] = _number(_text(axis.find(f"{GMD}resolution/{GCO}Measure")), f"resolution of {name}")
-    if set(sizes) < {"row", "column"}:
+    for axis in (element for element in root.iter() if local(element) == "MD_Dimension"):
+        name = text_at(axis, "MD_DimensionNameTypeCode") or text_at(axis, "dimensionName")
+        sizes[name] = _whole(
+            text_at(axis, "dimensionSize", "Integer") or text_at(axis, "dimensionSize"), f"size of {name}"
+        )
+        cell = text_at(axis, "resolution", "value") or text_at(axis, "resolution", "Measure")
+        cells[name] = _number(cell, f"resolution of {name}")
+    if not {"row", "column"} <= set(sizes):
         raise refused(f"has dimensions {sorted(sizes) or 'none'}; expected row and column")
-    corners = next((_text(element) for element in root.iter(f"{GML}coordinates")), "")
+    corners = text_at(root, "coordinates")
     numbers = [_number(part, "corner points") for part in corners.replace(",", " ").split()]
     if len(numbers) != 4:
         raise refused(f"has corner points {corners[:80]!r}; expected two of them, x,y x,y")
     if min(cells["column"], cells["row"]) <= 0.0:
         raise refused(f"has a resolution of {cells['column']:g} by {cells['row']:g}; expected more than zero")
-    systems = [_text(element.find(f"{GMD}code/{GCO}CharacterString")) for element in root.iter(f"{GMD}RS_Identifier")]
+    if is_smxml(root):
+        horizontal, vertical = horizontal_of(root), vertical_of(root)
+    else:
+        systems = [_text(one.find(f"{GMD}code/{GCO}CharacterString")) for one in root.iter(f"{GMD}RS_Identifier")]
+        horizontal, vertical = (*systems, "", "")[:2]
     return BagMetadata(
         sizes["row"], sizes["column"], (cells["column"], cells["row"]),
-        (numbers[0], numbers[1], numbers[2], numbers[3]),
-        systems[0] if systems else "", systems[1] if len(systems) > 1 else "",
+        (numbers[0], numbers[1], numbers[2], numbers[3]), horizontal, vertical, uncertainty_of(root),
     )  # fmt: skip
 
 

@@ -72,7 +72,8 @@ def _read_golden(path: Path, like: Surface, config: BathymetryConfig) -> Surface
     """A golden surface, on the datum of the one that it is for, where it does not say its own."""
     if path.suffix != ".bag":
         return read_geotiff([path], like.vertical_datum, max_cells=config.max_cells)
-    found = read_bag(path, config.max_cells)
+    # One of several resolutions is brought to these cells.
+    found = read_bag(path, config.max_cells, like.grid.cell)
     return found if is_declared(found.vertical_datum) else replace(found, vertical_datum=like.vertical_datum)
 
 

@@ -65,15 +65,20 @@ def area_km2(surface: Surface) -> float:
     return float(np.count_nonzero(np.isfinite(surface.depth))) * surface.grid.cell**2 / 1e6
 
 
-def write_coverage(surface: Surface, provenance: Provenance, folder: Path) -> dict[str, Path]:
-    """The polygon as `<survey>_coverage` .gpkg and .shp in the surface's CRS, and .geojson in longitude and latitude."""
+def write_coverage(
+    surface: Surface, provenance: Provenance, folder: Path, area: float | None = None
+) -> dict[str, Path]:
+    """The polygon as `<survey>_coverage` .gpkg and .shp in the surface's CRS, and .geojson in longitude and latitude.
+
+    area: of the cells, km², where it is not that of the surface's own: of larger ones that stand for them.
+    """
     import pyogrio.raw
     from shapely import to_wkb
 
     outline = coverage(surface)
     said = {
         "survey": provenance.survey, "profile": provenance.profile, "vdatum": surface.vertical_datum,
-        "area_km2": round(area_km2(surface), 6), "cell_m": surface.grid.cell, "engine": provenance.engine,
+        "area_km2": round(area_km2(surface) if area is None else area, 6), "cell_m": surface.grid.cell, "engine": provenance.engine,
         "made_at": utc(provenance.made_at),
     }  # fmt: skip
     written = {}

@@ -74,7 +74,7 @@ OF_SURFACE = (
     ),
     Product(
         "bag",
-        "The surface as BAG 1.6.2, with how it came to be in its lineage.",
+        "The surface as BAG 1.6.2, with how it came to be in its lineage; of variable resolution where cells grow with depth.",
         of=("lines",),
         after=("surface",),
         columns=_LINES,

@@ -5,6 +5,7 @@ A row group has soundings of one line, and the lines follow each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline_assets.bathymetry.grid.ladder import Places
 from pipeline_assets.bathymetry.soundings import Soundings
 
 FILTERED_FILE = "soundings.parquet"
@@ -63,6 +65,22 @@ def pieces_of(path: Path) -> Iterator[Soundings]:
     with pq.ParquetFile(path) as content:
         for group in range(content.num_row_groups):
             yield _soundings(content.read_row_group(group))
+
+
+def filtered_out(path: Path, places: Places | None) -> dict[int, int]:
+    """How many soundings of the file the filter rejects, by the step that they belong to; -1 without steps."""
+    import pyarrow.parquet as pq
+
+    counts: Counter[int] = Counter()
+    with pq.ParquetFile(path) as content:
+        for group in range(content.num_row_groups):
+            rows = content.read_row_group(group, columns=["x_m", "y_m", "filtered"])
+            out = rows["filtered"].to_numpy()
+            steps = np.full(int(out.sum()), -1, np.int8)
+            if places is not None:
+                steps = places.of(rows["x_m"].to_numpy()[out], rows["y_m"].to_numpy()[out])
+            counts.update(dict(zip(*(some.tolist() for some in np.unique(steps, return_counts=True)), strict=True)))
+    return {step: counts[step] for step in ([-1] if places is None else places.steps)}
 
 
 def lines_of(path: Path) -> Iterator[tuple[Soundings, NDArray[np.float64]]]:

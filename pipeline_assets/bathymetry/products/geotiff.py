@@ -31,7 +31,7 @@ def write_triplet(surface: Surface, provenance: Provenance, folder: Path) -> dic
     }
     written = {}
     for name, (values, unit, description) in layers.items():
-        path = folder / f"{provenance.survey}_{name.lower()}.tif"
+        path = folder / f"{provenance.stem}_{name.lower()}.tif"
         _write(path, surface.grid, {name: values}, "GTiff", provenance.tags(surface), unit, description)
         written[name] = path
     return written

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from pipeline_assets.bathymetry.judge.checks import judge_surface
 from pipeline_assets.bathymetry.judge.judged import Judged
 from pipeline_assets.bathymetry.judge.profiles import SURFACE_CHECKS, Profile, profile_of
 from pipeline_assets.bathymetry.landed_rows import FromRows, from_rows
-from pipeline_assets.bathymetry.products.gridding import described, surface_row
+from pipeline_assets.bathymetry.products.described import described
+from pipeline_assets.bathymetry.products.gridding import rows_together, surface_row
 from pipeline_assets.bathymetry.products.landed_folder import LandedHere, landed_here, write_told
 from pipeline_assets.bathymetry.products.pictures import hillshade_png
 from pipeline_assets.bathymetry.products.provenance import Provenance
-from pipeline_assets.bathymetry.products.quality import finding_of, rows_of, table_of, write_findings
+from pipeline_assets.bathymetry.products.quality import rows_of, table_of, worst, write_findings
 from pipeline_assets.bathymetry.products.stored import save_surface
 from pipeline_assets.bathymetry.products.survey import file_stem
 from pipeline_assets.bathymetry.surface import Surface
@@ -48,7 +48,7 @@ def make_landed_surface(making: Making) -> ProductResult:
         markdown=_surfaces_table(found),
         picture=picture,
         metadata={"surfaces": len(found), "shown": first.name, **described(first.surface)},
-        rows={"surfaces": _together(rows)},
+        rows={"surfaces": rows_together(rows)},
     )
 
 
@@ -71,10 +71,6 @@ def _surfaces_table(found: Sequence[FromRows]) -> str:
             f"{one.surface.vertical_datum} |"
         )
     return "\n".join(told)
-
-
-def _together(rows: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    return {name: [value for row in rows for value in row[name]] for name in rows[0]}
 
 
 def make_landed_checks(making: Making) -> ProductResult:
@@ -107,7 +103,7 @@ def make_landed_checks(making: Making) -> ProductResult:
             "failed": states.count("fail"),
         },
         checks={name: _worst(name, judged_of) for name in JUDGED},
-        rows={"check_results": _together(rows)},
+        rows={"check_results": rows_together(rows)},
     )  # fmt: skip
 
 
@@ -135,15 +131,7 @@ def _of_files(checks: Sequence[Judged]) -> list[Judged]:
 
 
 def _worst(name: str, judged_of: Sequence[tuple[LandedHere, Profile, list[Judged]]]) -> Finding:
-    """The finding of all surfaces: that of the first that did not pass, by name where there are several."""
-    found = [(one, profile, judged) for one, profile, some in judged_of for judged in some if judged.name == name]
-    if not found:
-        why = {"bag_structure": "no BAG landed", "cog": "no GeoTIFF landed"}
-        return Finding(True, why.get(name, f"{judged_of[0][1].title} does not ask for it"))
-    failing = [each for each in found if not each[2].passed]
-    one, profile, judged = (failing or found)[0]
-    finding = finding_of(name, judged, profile)
-    told = f"{one.name}: {finding.description}" if len(judged_of) > 1 else finding.description
-    return replace(
-        finding, description=told, metadata={**finding.metadata, "surfaces": len(found), "not passed": len(failing)}
-    )
+    """The finding of all surfaces, by name where there are several."""
+    finding = worst(name, [(one.name, profile, judged) for one, profile, some in judged_of for judged in some])
+    why = {"bag_structure": "no BAG landed", "cog": "no GeoTIFF landed"}
+    return finding or Finding(True, why.get(name, f"{judged_of[0][1].title} does not ask for it"))

@@ -17,7 +17,8 @@ class Provenance:
 
     commands: what an engine was told, in order. start, end: of the acquisition, as far as they are known. made_at: goes
     into the files; the time of the survey's run, so that the same run makes the same bytes. epoch: of coordinates, such as
-    2020.0, in a dynamic CRS. attribution, licence, contact: of whoever publishes.
+    2020.0, in a dynamic CRS. attribution, licence, contact: of whoever publishes. part: which of the survey's surfaces, where its
+    cells grow with depth, such as `1m`; empty for the only one, and for all of them together.
     """
 
     survey: str
@@ -34,6 +35,12 @@ class Provenance:
     licence: str = ""
     contact: str = ""
     abstract: str = ""
+    part: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What the names of the surface's files begin with."""
+        return f"{self.survey}_{self.part}" if self.part else self.survey
 
     def said_of(self, surface: Surface) -> dict[str, Any]:
         """Everything, with how the surface was gridded: for formats that can hold it."""

@@ -25,9 +25,13 @@ COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 def stac_item(
-    surface: Surface, provenance: Provenance, files: Mapping[str, Path], folder: Path, judged: Sequence[Judged] = ()
-) -> dict[str, Any]:
-    """The item. files: the products by the names of the assets. folder: where the item lies, which hrefs are relative to."""
+    surface: Surface, provenance: Provenance, files: Mapping[str, Path], folder: Path, judged: Sequence[Judged] = (),
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The item. files: the products by the names of the assets. folder: where the item lies, which hrefs are relative to.
+
+    more: properties besides, or instead.
+    """
     from pyproj import CRS
 
     code = CRS.from_user_input(surface.grid.crs).to_epsg(min_confidence=70)
@@ -59,6 +63,7 @@ def stac_item(
         properties["license"] = provenance.licence
     if code is None:
         properties["proj:wkt2"] = CRS.from_user_input(grid.crs).to_wkt()
+    properties |= more or {}
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
@@ -101,10 +106,11 @@ def _asset(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def write_stac(
-    surface: Surface, provenance: Provenance, files: Mapping[str, Path], path: Path, judged: Sequence[Judged] = ()
-) -> Path:
+    surface: Surface, provenance: Provenance, files: Mapping[str, Path], path: Path, judged: Sequence[Judged] = (),
+    more: Mapping[str, Any] | None = None,
+) -> Path:  # fmt: skip
     text = json.dumps(
-        stac_item(surface, provenance, files, path.parent, judged), ensure_ascii=False, indent=1, allow_nan=False
+        stac_item(surface, provenance, files, path.parent, judged, more), ensure_ascii=False, indent=1, allow_nan=False
     )
     path.write_text(text + "\n", encoding="utf-8")
     return path

@@ -16,7 +16,7 @@ ENGINE = "strandline open"
 _LONGEST_NAME = 80
 
 LINE_COLUMNS = (
-    "source_key", "survey", "line", "sha256", "crs", "vertical_datum", "s44_order", "cell_m", "golden", "cube", "soundings", "accepted",
+    "source_key", "survey", "line", "sha256", "crs", "vertical_datum", "s44_order", "cell_m", "cells_by_depth", "golden", "cube", "soundings", "accepted",
     "pings", "time_min",
     "time_max", "longitude_west", "longitude_east", "latitude_min", "latitude_max",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_assets.bathymetry.config import BathymetryConfig, declared_for
+from pipeline_assets.bathymetry.crs_names import horizontal
 from pipeline_assets.bathymetry.read.las_guard import check_sizes, damaged
 from pipeline_assets.bathymetry.read.line import SurveyLine, check_count, identity
 from pipeline_assets.bathymetry.read.points import line_of_points
@@ -87,12 +88,15 @@ def _points(
 
 
 def _crs_of(header: Any) -> str | None:
-    """EPSG code of the horizontal CRS that the file names; None if it names none that EPSG has."""
+    """The horizontal CRS that the file names: its EPSG code, or WKT where that has none; None if it names none."""
     try:
         crs = header.parse_crs()
-        if crs is not None and crs.is_compound:
-            crs = crs.sub_crs_list[0]
-        code = None if crs is None else crs.to_epsg(min_confidence=90)
+        if crs is None:
+            return None
+        crs = horizontal(crs)
+        if crs.ellipsoid is None:  # a drawing's, which lies nowhere on the earth
+            return None
+        code = crs.to_epsg(min_confidence=90)
+        return str(crs.to_wkt()) if code is None else f"EPSG:{code}"
     except Exception:  # a name that cannot be understood is none; what is declared then counts
         return None
-    return None if code is None else f"EPSG:{code}"
