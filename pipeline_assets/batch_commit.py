@@ -13,7 +13,7 @@ from pipeline_assets.batch_hold import hold_if_too_many_refused
 from pipeline_assets.generations import STAYS, keep_what_stood, older_replaced
 from pipeline_assets.heartbeat import Heartbeat
 from pipeline_assets.source import FileSource
-from resources.lake.lake import Committed, TableName
+from resources.lake.lake import CommitConflict, Committed, TableName
 from resources.ledger import FileState
 from resources.ledger.aggregates import snapshots_in_use
 from resources.ledger.batches import Claim, is_known
@@ -49,18 +49,22 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
             knows_batch=partial(is_known, ledger),
         )
         tables: dict[str, Committed] = {}
-        with platform.lake.together():
-            for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
-                name = TableName(source.name, table)
-                before, used = base.get(table), in_use.get(table, set())
-                added = work.data_files.get(table, [])
-                committed = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
-                if change.unwanted:
-                    built = committed.snapshot_id
-                    committed = write(
-                        name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used
-                    )
-                tables[table] = committed
+        try:
+            with platform.lake.together():
+                for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
+                    name = TableName(source.name, table)
+                    before, used = base.get(table), in_use.get(table, set())
+                    added = work.data_files.get(table, [])
+                    done = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
+                    if change.unwanted:
+                        built = done.snapshot_id
+                        done = write(
+                            name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used
+                        )
+                    tables[table] = done
+        except CommitConflict:
+            check_turn(ledger, turn)  # a run whose turn has ended is the one that is late, and says that
+            raise
         heartbeat.stop()
         publish(
             ledger,

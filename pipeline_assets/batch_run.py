@@ -46,8 +46,8 @@ _FILES_A_LIMIT = 16
 """A slice gets one file's time limit, and once more for each so many files. One that needs longer is read file by file."""
 _PICTURE_SECONDS = 30.0
 _LARGE_BATCH_FILES = 200
-_PANDERA = ("pandera.pandas", "pandera.backends.pandas.builtin_checks")
-"""The second is what pandera imports when it first looks at rows itself, which would count against that file's time."""
+_LAZY = ("pandera.pandas", "pandera.backends.pandas.builtin_checks", "pyarrow.pandas_compat")
+"""What pandera and Arrow import when they first look at rows, which would count against that file's time."""
 _LONGEST_ERROR = 2000
 
 _log = logging.getLogger(f"{OUTSIDE_EVENT_LOG}.batch")
@@ -66,7 +66,8 @@ def preload_for(source: FileSource, files: int) -> list[str]:
     parts += [product.make for product in source.products] + [aggregate.compute for aggregate in source.aggregates]
     own = {part.__module__ for part in parts if hasattr(part, "__module__")}
     picture = source.preload_for_picture if files >= _LARGE_BATCH_FILES else ()
-    return ["pipeline_assets.reading", *_PANDERA, *sorted(own - {"__main__"}), *source.preload, *picture]
+    modules = [*sorted(own - {"__main__"}), *source.preload, *picture]
+    return ["pipeline_assets.reading", *_LAZY, *modules, "pipeline_assets.built_schemas"]
 
 
 def run_batch(

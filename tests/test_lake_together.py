@@ -8,9 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyiceberg.exceptions import CommitFailedException
 
-from resources.lake.lake import Committed, Lake, TableName, new_data_file
+from resources.lake.lake import CommitConflict, Committed, Lake, TableName, new_data_file
 
 SCHEMA = pa.schema(
     [
@@ -95,7 +94,7 @@ def test_another_writer_meanwhile_fails_all_of_it(lake: Lake, beside: Lake) -> N
             commit(lake, OTHER, "f1")
             theirs.append(commit(beside, OTHER, "f9").snapshot_id)
 
-    with pytest.raises(CommitFailedException, match=r"toy\.other"):
+    with pytest.raises(CommitConflict, match=r"toy\.other"):
         comes_late()
     assert lake.current_snapshot(ONE) is None
     assert lake.current_snapshot(OTHER) == theirs[0]

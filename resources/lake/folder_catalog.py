@@ -11,11 +11,11 @@ from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.locations import load_location_provider
 from sqlalchemy import bindparam, select, update
 
+from resources.lake.lake import CommitConflict
 from resources.lake.transactions import changed
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class LakeCatalog(SqlCatalog):
     @contextmanager
     def together(self) -> Iterator[None]:
         """What is committed to tables within the block, by this thread, becomes theirs at its end, in one transaction of the
-        database: of all tables, or of none. Raises CommitFailedException if one of them was committed to meanwhile."""
+        database: of all tables, or of none. Raises CommitConflict if one of them was committed to meanwhile."""
         moved = self._block.moved = {}
         try:
             yield
@@ -87,7 +87,10 @@ class LakeCatalog(SqlCatalog):
             for (namespace, name), one in moved.items():
                 given = {"catalog": self.name, "namespace": namespace, "name": name}
                 if connection.execute(_MOVE, {**given, "before": one.before, "after": one.after}).rowcount < 1:
-                    raise CommitFailedException(f"Table has been updated by another process: {namespace}.{name}")
+                    raise CommitConflict(
+                        f"Something else committed to the table {namespace}.{name} at the same time, so that nothing of this "
+                        "commit took effect. The batch is done again by itself."
+                    )
 
     def load_table(self, identifier: str | Identifier) -> Table:
         namespace, name = self.namespace_from(identifier), self.table_name_from(identifier)

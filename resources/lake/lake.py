@@ -58,6 +58,10 @@ class SnapshotGone(UserError, TransientFailure):
     """A snapshot was expired: others took its place since the ledger was asked for it. Ask again."""
 
 
+class CommitConflict(UserError, TransientFailure):
+    """Something else committed to a table at the same time. Nothing of the own commit took effect; do it again."""
+
+
 @dataclass(frozen=True)
 class TableName:
     """A table as users write it: ``source.name``."""
@@ -100,7 +104,7 @@ class Lake:
     def together(self) -> AbstractContextManager[None]:
         """A block whose commits take effect at its end, and together; in AWS Glue, which knows no such thing, each by itself.
 
-        Raises CommitFailedException at its end if something else committed to one of the tables.
+        Raises CommitConflict at its end if something else committed to one of the tables.
         """
         return nullcontext() if self.bucket is not None else cast("LakeCatalog", self.catalog).together()
 

@@ -68,7 +68,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("left_kib", [0, 24, 200])
+@pytest.mark.parametrize("left_kib", [0, 24, 150])
 def test_a_full_disk(small_disk: Path, tmp_path: Path, left_kib: int) -> None:
     """No file is blamed, nothing is half visible, and with space again all is read."""
     landing = tmp_path / "landing"
