@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 LONG = (
+    "tests/aws/test_runs_on_ecs.py::test_a_task_that_is_told_to_stop_is_replaced",
     "tests/aws/test_runs_on_ecs.py::test_aggregates_follow_in_a_task_on_demand",
+    "tests/aws/test_runs_on_ecs.py::test_each_step_in_a_task_of_its_own",
     "tests/bathymetry/test_as_caris_grids.py::test_surveys_are_gridded_as_caris_was_told_to",
     "tests/bathymetry/test_caris_survey.py::test_a_survey_that_is_read_again",
     "tests/bathymetry/test_caris_survey.py::test_an_acceptance_runs_every_command",

@@ -11,7 +11,7 @@ import pytest
 from tests.bathymetry.fuzz import MAY, run, targets
 from tests.fuzzing import Seen
 
-MUTANTS = 300
+MUTANTS = 150
 TARGETS = ("gsf", "kmall", "all", "las", "laz", "parquet", "text", "declaration")
 
 

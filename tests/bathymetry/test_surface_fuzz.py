@@ -23,7 +23,7 @@ MUST = {"bag": {"surface", "damaged_bag"}, "geotiff": {"surface", "damaged_geoti
 @pytest.mark.parametrize("kind", MAY)
 def test_no_damage_gets_past_refused(kind: str) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        outcomes, growth_kb = process.submit(run, kind, 200, 2026).result()
+        outcomes, growth_kb = process.submit(run, kind, 100, 2026).result()
     assert set(outcomes) <= MAY[kind], outcomes
     assert MUST[kind] <= set(outcomes), outcomes
     assert growth_kb < 300_000
