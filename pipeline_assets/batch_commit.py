@@ -41,27 +41,9 @@ def commit(context: BatchContext, claimed: Claim, work: Work, heartbeat: Heartbe
     with _commit_turn(context, claimed, heartbeat) as turn:
         change = _serve_first(context, claimed, work, turn)
         base = published_snapshots(ledger, source.name)
-        in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
-        write = partial(
-            platform.lake.commit,
-            batch_id=claimed.batch.batch_id,
-            run_id=claimed.run_id,
-            knows_batch=partial(is_known, ledger),
-        )
-        tables: dict[str, Committed] = {}
         try:
             with platform.lake.together():
-                for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
-                    name = TableName(source.name, table)
-                    before, used = base.get(table), in_use.get(table, set())
-                    added = work.data_files.get(table, [])
-                    done = write(name, base=before, add=added, remove_file_ids=change.remove, in_use=used)
-                    if change.unwanted:
-                        built = done.snapshot_id
-                        done = write(
-                            name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used
-                        )
-                    tables[table] = done
+                tables = _commit_tables(context, claimed, work, change, base)
         except CommitConflict:
             check_turn(ledger, turn)  # a run whose turn has ended is the one that is late, and says that
             raise
@@ -103,6 +85,27 @@ class _Change:
     """files whose earlier rows stay"""
     replaced: Mapping[str, str]
     """files that a person wants replaced, each with the one that does; their rows are among those to remove"""
+
+
+def _commit_tables(
+    context: BatchContext, claimed: Claim, work: Work, change: _Change, base: Mapping[str, int | None]
+) -> dict[str, Committed]:
+    """base: by table, the snapshot that readers see."""
+    source, ledger, lake = context.source, context.platform.ledger, context.platform.lake
+    in_use = snapshots_in_use(ledger, source.name, [aggregate.name for aggregate in source.aggregates])
+    write = partial(
+        lake.commit, batch_id=claimed.batch.batch_id, run_id=claimed.run_id, knows_batch=partial(is_known, ledger)
+    )
+    tables: dict[str, Committed] = {}
+    for table in _to_commit(source, work.data_files.keys() | tables_with_rows(ledger, change.remove)):
+        name = TableName(source.name, table)
+        before, used = base.get(table), in_use.get(table, set())
+        done = write(name, base=before, add=work.data_files.get(table, []), remove_file_ids=change.remove, in_use=used)
+        if change.unwanted:
+            built = done.snapshot_id
+            done = write(name, base=built, add=[], remove_file_ids=change.unwanted, keep=before, in_use=used)
+        tables[table] = done
+    return tables
 
 
 def _serve_first(context: BatchContext, claimed: Claim, work: Work, turn: Lease) -> _Change:

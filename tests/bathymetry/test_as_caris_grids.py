@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli.main import main
-from pipeline_assets import registry
 from pipeline_assets.bathymetry.config import BathymetryConfig, Declared, declared_for
 from pipeline_assets.bathymetry.examples import declaration
 from pipeline_assets.bathymetry.grid.config import CubeParameters
@@ -24,11 +19,9 @@ from pipeline_assets.bathymetry.read.line import DeclaredCube
 from pipeline_assets.bathymetry.source import BATHYMETRY
 from pipeline_assets.landed_file import LandedFile, Refused
 from pipeline_assets.reading_units import parse
-from resources.platform import Platform
-from resources.settings import Settings
 from tests.bathymetry.kongsberg import all_file, kmall
+from tests.bathymetry.landing import Landed, landing
 from tests.bathymetry.test_caris import metadata_of, xml_of
-from tests.running import rows_of
 
 TWO = (
     b"<CUBEParams><Configuration name='AusSeabed_002m'><Queue_Length value='7'/><Horiz_Error_Scalar value='2'/></Configuration>"
@@ -112,21 +105,12 @@ def test_the_file_itself_is_read_in_its_place_alone() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    for name, value in {"HOME": tmp_path / "home", "SETTLE_SECONDS": 0.05, "WORKERS": 1}.items():
-        monkeypatch.setenv(f"STRANDLINE_{name}", str(value))
-    monkeypatch.setattr(registry, "SOURCES", (BATHYMETRY,))
-    monkeypatch.setattr(registry.get_source, "__defaults__", ((BATHYMETRY,),))
-
-    def run(*arguments: str, code: int = 0) -> Any:
-        done = CliRunner().invoke(main, arguments)
-        assert done.exit_code == code, (done.output, done.exception)
-        return json.loads(done.stdout) if "--json" in arguments else done.output
-
-    return run
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
+    with landing(tmp_path_factory, "by_xml") as (made, _):
+        yield made
 
 
-def test_surveys_are_gridded_as_caris_was_told_to(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_surveys_are_gridded_as_caris_was_told_to(home: Landed) -> None:
     made: MadeLine = next(iter(lines(Plan(seed=5, width_m=24, height_m=20, ping_m=0.5, beams=96, gaps=0))))
     said = declaration(crs=CRS, vertical_datum="MSL", order="1a", cell_m=1, cube_configuration="AusSeabed_002m")
     surveys = {
@@ -139,19 +123,11 @@ def test_surveys_are_gridded_as_caris_was_told_to(run: Callable[..., Any], tmp_p
         "by_none": {"survey.json": declaration(crs=CRS), "cube.xml": b"<CUBEParams/>", "0001.kmall": kmall(made)},
     }
     for survey, files in surveys.items():
-        for name, data in (files | {"survey.done": b"done\n"}).items():
-            (tmp_path / name).write_bytes(data)
-            run("land", "bathymetry", str(tmp_path / name), "--key", f"{survey}/{name}")
-    run("drain", "--json", code=3)  # 3: files were refused
-    platform = Platform(Settings(home=tmp_path / "home"))
-    try:
-        read = rows_of(platform, "SELECT survey, kind, soundings FROM bathymetry.lines ORDER BY survey")
-        made_so = rows_of(
-            platform, "SELECT survey, s44_order, cell_m, parameters FROM bathymetry.surfaces ORDER BY survey"
-        )
-        refused = rows_of(platform, "SELECT key, error_class FROM operations.quarantine ORDER BY key")
-    finally:
-        platform.close()
+        home.land(survey, files | {"survey.done": b"done\n"})
+    home.run("drain", "--json", code=3)  # 3: files were refused
+    read = home.sql("SELECT survey, kind, soundings FROM bathymetry.lines ORDER BY survey")
+    made_so = home.sql("SELECT survey, s44_order, cell_m, parameters FROM bathymetry.surfaces ORDER BY survey")
+    refused = home.sql("SELECT key, error_class FROM operations.quarantine ORDER BY key")
     assert read == [("by_bag", "all", len(made.x)), ("by_xml", "kmall", len(made.x))]
     assert [one[:3] for one in made_so] == [("by_bag", "special", 2.0), ("by_xml", "1a", 1.0)]
     bag_parameters, xml_parameters = (json.loads(one[3]) for one in made_so)
@@ -160,5 +136,5 @@ def test_surveys_are_gridded_as_caris_was_told_to(run: Callable[..., Any], tmp_p
     assert bag_parameters["capture_min_m"] == 0.5
     # As nobody knows how it is to be gridded, nothing of the survey is.
     assert refused == [(f"bathymetry/by_none/{name}", "bad_cube_parameters") for name in ("0001.kmall", "cube.xml")]
-    surface, _ = load_surface(tmp_path / "home/products/bathymetry/by_xml/surface")
+    surface, _ = load_surface(home.product("surface"))
     assert np.isfinite(surface.depth).sum() > 24 * 40

@@ -4,7 +4,7 @@ gone on from, what is finished is not run again, what is planned is what runs.""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,9 @@ from pipeline_assets.bathymetry.landed_surface.bag import read_bag
 from pipeline_assets.bathymetry.made_survey import CRS, Plan, gsf, lines, sea_floor
 from pipeline_assets.bathymetry.products.stored import load_surface
 from pipeline_assets.bathymetry.source import BATHYMETRY
-from resources.platform import Platform
-from resources.settings import Settings
 from tests.bathymetry import fake_carisbatch as fake
+from tests.bathymetry.landing import Landed
 from tests.bathymetry.made_survey import centers
-from tests.running import rows_of
 
 SURVEY = "storm bay"
 HOST = "STRANDLINE_CARIS_HOST"
@@ -36,13 +34,11 @@ IMPORTED = ["CreateHIPSFile", "ImportToHIPS", "ImportToHIPS"]
 GRIDDED, FILTERED, EXPORTED = ["CreateHIPSGridWithCube"], ["FilterProcessedDepths"], ["ExportRaster"] * 2
 
 
-@dataclass
-class Caris:
+@dataclass(kw_only=True)
+class Caris(Landed):
     """A home whose engine is a stand-in for CARIS on this machine, and commands on it."""
 
-    home: Path
     state: Path
-    run: Callable[..., Any]
     files: dict[str, bytes]
     without_host: dict[str, Any] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -54,25 +50,8 @@ class Caris:
         """What was run, without the looks at the version with which a host proves itself."""
         return [name for name in fake.calls(self.state) if name != "--version"]
 
-    def land(self, survey: str, files: dict[str, bytes]) -> None:
-        for name, data in files.items():
-            path = self.state / "to_land" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            self.run("land", "bathymetry", str(path), "--key", f"{survey}/{name}")
-
-    def product(self, name: str, survey: str = SURVEY) -> Path:
-        return self.home / "products" / "bathymetry" / survey / name
-
     def checkpoint(self, step: str) -> Checkpoint:
         return read_checkpoint(self.product(step))
-
-    def sql(self, query: str) -> list[tuple[Any, ...]]:
-        platform = Platform(Settings(home=self.home))
-        try:
-            return rows_of(platform, query)
-        finally:
-            platform.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +82,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caris]:
             crs=CRS, vertical_datum="MSL", order="1a", engine="caris", cell_m=1.0, lines=sorted(files),
             caris={"vessel_file": "BlueFin.hvf"},
         )  # fmt: skip
-        here = Caris(home, state, run, {"survey.json": declared, **files, "survey.done": b"done\n"})
+        here = Caris(
+            SURVEY, home, state, run, state=state, files={"survey.json": declared, **files, "survey.done": b"done\n"}
+        )
         here.land(SURVEY, here.files)
         here.without_host = run("drain", "--json", code=3, without=HOST)
         here.failed = run("caris", "resume", SURVEY, "--json", code=3)["not_made"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from deploy.release.__main__ import main
 from deploy.roles import ROLLOUT, run_family
 from tests.deploy.aws_server import ACCOUNT, CLUSTER, REGION, Aws, image
+from tests.local_server import serving
 
 SERVICES = list(ROLLOUT)
 
@@ -149,15 +149,8 @@ def webserver(aws: Aws, *answers: dict[str, Any]) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 def test_the_webserver_loads_the_code_once_that_is_healthy(aws: Aws) -> None:
